@@ -1,0 +1,244 @@
+"""params.yaml as frozen, typed models: a wrong, unknown or missing value is an error that names the key."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+Dataset = Literal["mpii", "coco", "lspet"]
+Baseline = Literal[
+    "hrnet_w32", "hrnet_w48", "hrnet_small", "pose_resnet50", "pose_resnet101", "pose_resnet152"
+]
+Guided = Literal["sg_hrnet_w32", "sg_hrnet_w48", "sg_hrnet_small"]
+Ablation = Literal[
+    "no_seg_loss", "no_attention", "fixed_weights", "bilinear_hrnet", "every_module", "stage_input"
+]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SWEEP_RADII = (3, 5, 9)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what it trains, on what; `name` is its folder under runs/ and results/."""
+
+    dataset: str
+    model: str
+    radius: int | None
+    seed: int
+    ablation: str | None
+
+    @property
+    def name(self) -> str:
+        if self.radius is None:
+            return f"{self.model}-s{self.seed}"
+        return f"{self.ablation or self.model}-r{self.radius}-s{self.seed}"
+
+
+class ParamsError(ValueError):
+    """A value in params.yaml that cannot be; the message names the key."""
+
+
+class Group(BaseModel):
+    # strict: YAML's own types must fit, so that `radius: "5"` or `5.0` is an error and not a second stage.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class Demo(Group):
+    seed: Seed
+    train_people: Positive
+    val_people: Positive
+    image_size: tuple[Positive, Positive]
+
+
+class Data(Group):
+    source: Annotated[str, StringConstraints(min_length=1)]
+    on_bad_image: Literal["fail", "skip"]
+    demo: Demo
+
+
+class Input(Group):
+    size: tuple[Positive, Positive]
+    reduced_decoding: bool
+
+    @model_validator(mode="after")
+    def _size_fits_the_network(self):
+        if any(side % 32 for side in self.size):
+            raise ValueError(
+                f"size: {list(self.size)} must be multiples of 32, the network's coarsest stride"
+            )
+        return self
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        return self.size[0] // 4, self.size[1] // 4
+
+
+class Heatmap(Group):
+    sigma: Annotated[float, Field(gt=0)]
+
+
+class Segmentation(Group):
+    distance: Literal["euclidean", "squared"]
+
+
+class Augment(Group):
+    flip: Share
+    rotation: Share
+    rotation_std: Annotated[float, Field(ge=0)]
+    scale_std: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Small(Group):
+    width: Positive
+    stem: Positive
+    bottlenecks: Positive
+    modules: tuple[Positive, Positive, Positive]
+    blocks: Positive
+
+
+class Model(Group):
+    pretrained: Annotated[str, StringConstraints(min_length=1)]
+    fuse_upsample: Literal["nearest", "bilinear"]
+    small: Small
+
+
+class Guidance(Group):
+    apply: Literal["last_module", "every_module", "stage_input"]
+    gate_bias: float
+    fuse_upsample: Literal["nearest", "bilinear"]
+
+
+class Loss(Group):
+    # `lambda` is Python's keyword, and the paper's name.
+    lambda_: Annotated[float, Field(ge=0, alias="lambda")]
+    reduction: Literal["mean", "sum"]
+
+
+class Dwa(Group):
+    per: Literal["step", "epoch"]
+    temperature: Annotated[float, Field(gt=0)]
+
+
+class Train(Group):
+    epochs: Positive
+    batch_size: Positive
+    lr: Annotated[float, Field(gt=0)]
+    lr_drops: list[Positive]
+    lr_factor: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+    deterministic: bool
+    log_every: Positive
+    validate_every: Positive
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class Evaluate(Group):
+    flip_test: bool
+    detections: str | None
+    oks_nms: Share
+    keypoint_score: Share
+
+
+class Report(Group):
+    resamples: Positive
+    seed: Seed
+
+
+class Compute(Group):
+    device: Literal["auto", "cpu", "cuda"]
+    nproc: Positive
+    workers: Annotated[int, Field(ge=0)]
+
+
+class Params(Group):
+    """All of params.yaml; what each key means stands beside it in the file."""
+
+    profile: Literal["demo", "mirror", "lspet", "paper"]
+    radius: Positive
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    datasets: Annotated[list[Dataset], Field(min_length=1)]
+    radius_sweep: list[Literal["mpii", "lspet"]]
+    radius_only: list[Dataset]
+    baselines: Annotated[list[Baseline], Field(min_length=1)]
+    guided: Guided
+    ablations: list[Ablation]
+    data: Data
+    input: Input
+    heatmap: Heatmap
+    segmentation: Segmentation
+    augment: Augment
+    model: Model
+    guidance: Guidance
+    loss: Loss
+    dwa: Dwa
+    train: Train
+    evaluate: Evaluate
+    report: Report
+    compute: Compute
+
+    @model_validator(mode="after")
+    def _lists_agree(self):
+        for key in ("seeds", "datasets", "radius_sweep", "radius_only", "baselines", "ablations"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: {values} names something twice")
+        both = set(self.radius_sweep) & set(self.radius_only)
+        if both:
+            raise ValueError(f"radius_sweep and radius_only both name {sorted(both)}; keep each in one list")
+        if set(self.datasets) != set(self.radius_sweep) | set(self.radius_only):
+            raise ValueError(
+                f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
+                f"radius_only {self.radius_only} name together"
+            )
+        backbone = self.guided.removeprefix("sg_")
+        if backbone not in self.baselines:
+            raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
+        return self
+
+    def radii(self, dataset: str) -> list[int]:
+        """The radii at which the guided network is trained on a dataset."""
+        return sorted({*SWEEP_RADII, self.radius}) if dataset in self.radius_sweep else [self.radius]
+
+    def runs(self) -> Iterator["Run"]:
+        """Every run that these parameters name, in the order of the report."""
+        for dataset in self.datasets:
+            for seed in self.seeds:
+                for model in self.baselines:
+                    yield Run(dataset, model, None, seed, None)
+                for radius in self.radii(dataset):
+                    yield Run(dataset, self.guided, radius, seed, None)
+                if dataset in self.radius_sweep:
+                    for ablation in self.ablations:
+                        yield Run(dataset, self.guided, self.radius, seed, ablation)
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check a parameter file; raises ParamsError, one sentence that names file and key."""
+    try:
+        raw = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing; `make profile NAME=demo` writes one") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} must hold keys and values; `make profile NAME=demo` writes a whole one")
+    try:
+        # As JSON, because strict models take YAML's lists for tuples only from there.
+        return Params.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = {"extra_forbidden": "is no parameter", "missing": "is missing"}.get(first["type"])
+        problem = problem or f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+        if first["type"] == "value_error":
+            problem = first["msg"].removeprefix("Value error, ")
+        separator = " " if first["type"] in ("extra_forbidden", "missing") else ": "
+        raise ParamsError(f"{path}: {key}{separator if key else ''}{problem}") from None

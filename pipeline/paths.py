@@ -1,0 +1,44 @@
+"""Where everything lies, in one place."""
+
+import os
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """The main workspace, also from a queued or temporary experiment, which runs in a copy elsewhere.
+
+    What DVC does not track (archives, checkpoints, the MLflow store) lies under it.
+    """
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def archives(dataset: str) -> Path:
+    return project_root() / "data" / "archives" / dataset
+
+
+def manifest(dataset: str) -> Path:
+    return Path("data") / dataset / "archives.json"
+
+
+def people(dataset: str) -> Path:
+    return Path("data") / dataset / "people"
+
+
+def targets(dataset: str, radius: int) -> Path:
+    return Path("data") / dataset / "targets" / f"r{radius}"
+
+
+def run(dataset: str, name: str) -> Path:
+    return Path("runs") / dataset / name
+
+
+def results(dataset: str, name: str) -> Path:
+    return Path("results") / dataset / name
+
+
+def checkpoints() -> Path:
+    return project_root() / "checkpoints"
+
+
+def mlflow_store() -> str:
+    return f"sqlite:///{project_root() / 'mlflow.db'}"
