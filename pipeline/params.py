@@ -80,7 +80,7 @@ class Input(Group):
 
 
 class Heatmap(Group):
-    sigma: Annotated[float, Field(gt=0)]
+    sigma: Positive
 
 
 class Segmentation(Group):

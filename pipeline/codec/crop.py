@@ -1,0 +1,81 @@
+"""Image <-> network input <-> heatmap: the only place that knows the conventions of pixels and crops.
+
+A crop is a centre in the image and a scale, its width and height in units of 200 pixels. As in HRNet's code
+the crop's width alone sets the magnification, so that pixels stay square, and a heatmap is an input of a
+quarter of the size: heatmap_xy = input_xy / 4, without a shift by half a pixel.
+"""
+
+import cv2
+import numpy as np
+
+SCALE_UNIT = 200.0
+STRIDE = 4
+
+
+class BadImage(ValueError):
+    """An image that does not decode."""
+
+
+def affine(
+    center: np.ndarray, scale: np.ndarray, size: tuple[int, int], rotation: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """The maps from image_xy to the pixels of crops, as HRNet's `get_affine_transform` makes them.
+
+    center (..., 2) image_xy and scale (..., 2) in units of 200 px; size (height, width) of the crop, of the
+    input or of the heatmap; rotation (...) degrees. Returns (..., 2, 3) float64.
+    """
+    center, scale = np.asarray(center, np.float64), np.asarray(scale, np.float64)
+    height, width = size
+    zoom = width / (scale[..., 0] * SCALE_UNIT)
+    angle = np.deg2rad(np.broadcast_to(np.asarray(rotation, np.float64), zoom.shape))
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    x, y = center[..., 0], center[..., 1]
+    return np.stack(
+        [
+            np.stack([cos, sin, width / 2 - cos * x - sin * y], axis=-1),
+            np.stack([-sin, cos, height / 2 + sin * x - cos * y], axis=-1),
+        ],
+        axis=-2,
+    )
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverses (..., 2, 3) of affine maps (..., 2, 3)."""
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
+
+
+def mirror(matrix: np.ndarray, image_width: int) -> np.ndarray:
+    """The map (2, 3) that first mirrors an image of this width, then applies `matrix` (2, 3)."""
+    mirrored = matrix.copy()
+    mirrored[:, 0] = -matrix[:, 0]
+    mirrored[:, 2] = matrix[:, 2] + matrix[:, 0] * (image_width - 1)
+    return mirrored
+
+
+def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (..., K, 2) under affine maps (..., 2, 3)."""
+    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+
+
+def decode_image(data: bytes, name: str, reduce: int = 1) -> np.ndarray:
+    """Pixels (H, W, 3) uint8, RGB, of an encoded image, at 1/reduce of its size (1, 2, 4 or 8).
+
+    Orientation tags are ignored, since the labels were made without them. Raises BadImage, which names it.
+    """
+    flag = {
+        1: cv2.IMREAD_COLOR,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }[reduce]
+    buffer = np.frombuffer(data, np.uint8)
+    image = cv2.imdecode(buffer, flag | cv2.IMREAD_IGNORE_ORIENTATION) if len(buffer) else None
+    if image is None:
+        raise BadImage(f"the image {name} does not decode")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The crop (height, width, 3) uint8 of an image (H, W, 3), bilinear, black outside of it."""
+    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)

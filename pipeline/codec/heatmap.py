@@ -1,0 +1,72 @@
+"""Heatmaps: from joints (Eq. 3) and back. Encoding and decoding stand side by side so that they cannot drift."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.codec.crop import STRIDE
+
+
+def centres(input_xy: np.ndarray) -> np.ndarray:
+    """The heatmap pixels (..., 2) int32 nearest to points (..., 2) of the input.
+
+    Cut toward zero after adding a half, as HRNet's code rounds: this matters left of and above the heatmap.
+    """
+    return np.trunc(input_xy / STRIDE + 0.5).astype(np.int32)
+
+
+def encode(
+    centres_BK2: Tensor, labelled_BK: Tensor, size: tuple[int, int], sigma: int
+) -> tuple[Tensor, Tensor]:
+    """Target heatmaps, Eq. 3, and the weights of the joints.
+
+    centres_BK2 int32 heatmap pixels (x, y); labelled_BK bool; size (height, width) of the heatmap. Returns
+    heatmaps_BKHW float32, unnormalised Gaussians in a square window of 3 sigma to each side, and weights_BK
+    float32, 0 where a joint is unlabelled or its whole window lies outside. Equal bit for bit to HRNet's
+    targets on every device: the Gaussian is read from a table that NumPy computes.
+    """
+    height, width = size
+    reach = 3 * sigma
+    device = centres_BK2.device
+    x_BK, y_BK = centres_BK2.unbind(-1)
+    # `>= 0` with the window's open end: HRNet keeps a joint whose window ends right before the first pixel.
+    inside_BK = (
+        (x_BK - reach < width) & (y_BK - reach < height) & (x_BK + reach + 1 >= 0) & (y_BK + reach + 1 >= 0)
+    )
+    weights_BK = labelled_BK & inside_BK
+    squares = np.arange(2 * reach * reach + 1, dtype=np.float32)
+    table = torch.from_numpy(np.append(np.exp(-squares / (2 * sigma**2)), np.float32(0))).to(device)
+
+    dx_BKW = torch.arange(width, dtype=torch.int32, device=device) - x_BK[..., None]
+    dy_BKH = torch.arange(height, dtype=torch.int32, device=device) - y_BK[..., None]
+    # A square larger than any in the window stands for "outside" and reads the table's last entry, zero.
+    outside = len(squares)
+    dx2_BKW = torch.where(dx_BKW.abs() <= reach, dx_BKW * dx_BKW, outside)
+    dx2_BKW = torch.where(weights_BK[..., None], dx2_BKW, outside)
+    dy2_BKH = torch.where(dy_BKH.abs() <= reach, dy_BKH * dy_BKH, outside)
+    square_BKHW = (dx2_BKW[..., None, :] + dy2_BKH[..., :, None]).clamp_(max=outside)
+    return table[square_BKHW], weights_BK.float()
+
+
+def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints from heatmaps: the highest pixel, moved a quarter pixel toward its higher neighbour on each axis.
+
+    Returns heatmap_xy_BK2 float32 and scores_BK, the heights. As in HRNet's code a joint whose height is not
+    positive is at (0, 0), and one within a pixel of the border is not moved.
+    """
+    height, width = heatmaps_BKHW.shape[-2:]
+    scores_BK, index_BK = heatmaps_BKHW.flatten(2).max(-1)
+    x_BK, y_BK = index_BK % width, index_BK // width
+    found_BK = scores_BK > 0
+    inner_BK = (x_BK > 1) & (x_BK < width - 1) & (y_BK > 1) & (y_BK < height - 1) & found_BK
+    flat_BKP = heatmaps_BKHW.flatten(2)
+
+    def neighbour(step: int) -> Tensor:
+        at_BK = (index_BK + step).clamp(0, height * width - 1)
+        return flat_BKP.gather(-1, at_BK[..., None])[..., 0]
+
+    shift_BK2 = torch.stack(
+        [(neighbour(1) - neighbour(-1)).sign(), (neighbour(width) - neighbour(-width)).sign()], -1
+    )
+    xy_BK2 = torch.stack([x_BK, y_BK], -1) * found_BK[..., None]
+    return xy_BK2 + 0.25 * shift_BK2 * inner_BK[..., None], scores_BK

@@ -1,0 +1,39 @@
+"""Segmentation maps (Eq. 2): 1 in a disc around each labelled joint, 0 elsewhere."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def encode(
+    centres_BK2: Tensor, labelled_BK: Tensor, size: tuple[int, int], radius: int, distance: str = "euclidean"
+) -> Tensor:
+    """The maps_BHW bool of a batch of people, Eq. 2, at the heatmap's resolution.
+
+    centres_BK2 int32 heatmap pixels (x, y), `heatmap.centres`; labelled_BK bool; size (height, width); radius
+    in heatmap pixels. distance: `euclidean`, a pixel is in where its distance is at most the radius, or
+    `squared`, where the square of its distance is. A disc counts where it reaches in, also when its centre
+    lies outside.
+    """
+    height, width = size
+    device = centres_BK2.device
+    limit = radius * radius if distance == "euclidean" else radius
+    x_BK1, y_BK1 = centres_BK2[..., :1], centres_BK2[..., 1:]
+    dx2_BKW = (torch.arange(width, dtype=torch.int32, device=device) - x_BK1).square_()
+    dy2_BKH = (torch.arange(height, dtype=torch.int32, device=device) - y_BK1).square_()
+    dy2_BKH = torch.where(labelled_BK[..., None], dy2_BKH, limit + 1)
+    # dx^2 <= limit - dy^2, joint by joint: the whole batch at once would be K times the memory.
+    maps_BHW = torch.zeros(len(centres_BK2), height, width, dtype=torch.bool, device=device)
+    for k in range(centres_BK2.shape[1]):
+        maps_BHW |= dx2_BKW[:, k, None, :] <= (limit - dy2_BKH[:, k, :, None])
+    return maps_BHW
+
+
+def pack(maps_NHW: np.ndarray) -> np.ndarray:
+    """Maps (N, H, W) bool as bits, row after row: (N, H * W / 8) uint8, 384 bytes for 64x48."""
+    return np.packbits(maps_NHW.reshape(len(maps_NHW), -1), axis=1)
+
+
+def unpack(packed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The maps (N, H, W) bool that `pack` packed."""
+    return np.unpackbits(packed, axis=1, count=size[0] * size[1]).reshape(-1, *size).astype(bool)
