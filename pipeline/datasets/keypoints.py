@@ -29,6 +29,11 @@ class Keypoints:
         return len(self.names)
 
     @property
+    def mean(self) -> tuple[int, ...]:
+        """The joints that PCKh's mean counts: without pelvis and thorax, as in HRNet's code."""
+        return tuple(k for k, name in enumerate(self.names) if name not in ("pelvis", "thorax"))
+
+    @property
     def flip_order(self) -> np.ndarray:
         """Indices (K,) int64 that put the joints of a mirrored person in the order of the labels."""
         order = np.arange(self.count)
@@ -48,9 +53,9 @@ MPII = Keypoints(
         (0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (10, 11), (11, 12), (12, 7),
         (7, 13), (13, 14), (14, 15),
     ),
-    # Pelvis and thorax are in no column: HRNet's mean leaves them out as well.
+    # As in HRNet's code the head is the head's top alone; the neck is in no column, but in the mean.
     groups={
-        "Head": (8, 9), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3),
+        "Head": (9,), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3),
         "Knee": (1, 4), "Ankle": (0, 5),
     },
     sigmas=(),
@@ -87,7 +92,7 @@ LSPET = Keypoints(
         (8, 2), (9, 3),
     ),
     groups={
-        "Head": (12, 13), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3),
+        "Head": (13,), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3),
         "Knee": (1, 4), "Ankle": (0, 5),
     },
     sigmas=(),

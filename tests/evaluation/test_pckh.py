@@ -1,0 +1,135 @@
+"""PCKh against a published method's numbers on MPII's validation people, and by hand."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.datasets.keypoints import LSPET, MPII
+from pipeline.evaluation import pckh
+
+
+@pytest.fixture(scope="module")
+def tompson(shared):
+    """Image_xy predictions and a table of people, of which PCKh reads only these columns."""
+    with np.load(shared / "golden" / "pckh_tompson_mpii_val.npz") as file:
+        boxes = file["headboxes"]
+        people = SimpleNamespace(
+            joints=file["gt"],
+            labelled=file["missing"] == 0,
+            head_size=0.6 * np.linalg.norm(boxes[:, 1] - boxes[:, 0], axis=1),
+            image_id=np.arange(len(boxes)) // 2,
+            person_id=np.arange(len(boxes)),
+        )
+        return file["pred"], people
+
+
+def test_tompson_on_mpii_equals_the_published_numbers(tompson):
+    values = pckh.summarise(pckh.samples(*tompson), MPII)
+    published = {
+        "Head": 95.60, "Shoulder": 92.71, "Elbow": 83.36, "Wrist": 76.74, "Hip": 81.93, "Knee": 73.36,
+        "Ankle": 65.45, "Mean": 82.34,
+    }  # fmt: skip
+    assert {name: round(values[name], 2) for name in published} == published
+    assert tuple(values) == pckh.METRICS
+
+
+def test_2958_people_take_less_than_50_ms(tompson):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        pckh.summarise(pckh.samples(*tompson), MPII)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.05
+
+
+def test_weights_of_one_change_nothing_and_a_weight_of_two_is_an_image_twice(tompson):
+    samples = pckh.samples(*tompson)
+    count = len(pckh.images(samples))
+    weights = np.ones((2, count), np.int64)
+    weights[1, 0], weights[1, 3] = 2, 0
+    values = pckh.summarise(samples, MPII, weights)
+    twice = np.concatenate([np.arange(6), [0, 1], np.arange(8, len(samples["image_id"]))])
+    resampled = pckh.summarise({name: array[twice] for name, array in samples.items()}, MPII)
+    for name, value in pckh.summarise(samples, MPII).items():
+        assert values[name][0] == pytest.approx(value, abs=1e-12)
+        assert values[name][1] == pytest.approx(resampled[name], abs=1e-12)
+
+
+def test_curve_passes_through_the_mean_at_both_thresholds(tompson):
+    samples = pckh.samples(*tompson)
+    values = pckh.summarise(samples, MPII)
+    np.testing.assert_allclose(
+        pckh.curve(samples, MPII, np.array([0.1, 0.5])), [values["Mean@0.1"], values["Mean"]], atol=1e-12
+    )
+
+
+def two_people(**changed):
+    columns = dict(
+        joints=np.zeros((2, 16, 2)),
+        labelled=np.ones((2, 16), bool),
+        head_size=np.array([10.0, 10.0]),
+        image_id=np.array([1, 2]),
+        person_id=np.array([1001, 2001]),
+    )
+    return SimpleNamespace(**{**columns, **changed})
+
+
+def test_a_joint_exactly_at_half_the_head_size_is_found():
+    image_xy = np.zeros((2, 16, 2))
+    image_xy[0, 9] = 3, 4
+    image_xy[1, 9] = 3, 4.001
+    assert pckh.summarise(pckh.samples(image_xy, two_people()), MPII)["Head"] == 50
+
+
+def test_a_joint_exactly_at_a_tenth_is_found():
+    image_xy = np.zeros((2, 16, 2))
+    image_xy[:, 0] = 0, 1
+    assert pckh.summarise(pckh.samples(image_xy, two_people()), MPII)["Mean@0.1"] == 100
+
+
+def test_mean_counts_the_neck_but_neither_pelvis_nor_thorax():
+    wrong = np.zeros((2, 16, 2))
+    wrong[:, [6, 7]] = 99
+    assert pckh.summarise(pckh.samples(wrong, two_people()), MPII)["Mean"] == 100
+    wrong[:, 8] = 99
+    values = pckh.summarise(pckh.samples(wrong, two_people()), MPII)
+    assert values["Mean"] == pytest.approx(100 * 13 / 14)
+    assert values["Head"] == 100
+
+
+def test_mean_weighs_columns_by_their_labelled_joints():
+    labelled = np.ones((2, 16), bool)
+    labelled[:, [0, 5]] = [[True, False], [False, False]]
+    image_xy = np.zeros((2, 16, 2))
+    image_xy[0, 0] = 99
+    values = pckh.summarise(pckh.samples(image_xy, two_people(labelled=labelled)), MPII)
+    # 14 joints a person, less three ankles; one of the 25 is wrong.
+    assert values["Mean"] == pytest.approx(100 * 24 / 25)
+
+
+def test_people_without_head_size_do_not_count():
+    image_xy = np.zeros((2, 16, 2))
+    image_xy[1] = 99
+    samples = pckh.samples(image_xy, two_people(head_size=np.array([10.0, np.nan])))
+    assert pckh.summarise(samples, MPII)["Mean"] == 100
+    assert np.isnan(samples["distance"][1]).all()
+
+
+def test_a_joint_that_nobody_has_is_nan_and_not_zero():
+    labelled = np.ones((2, 16), bool)
+    labelled[:, 9] = False
+    samples = pckh.samples(np.zeros((2, 16, 2)), two_people(labelled=labelled))
+    values = pckh.summarise(samples, MPII, np.array([[1, 1], [2, 0]]))
+    assert np.isnan(values["Head"]).all() and (values["Mean"] == 100).all()
+
+
+def test_weights_for_other_images_are_refused():
+    samples = pckh.samples(np.zeros((2, 16, 2)), two_people())
+    with pytest.raises(ValueError, match="weights for 3 images, but these samples have 2"):
+        pckh.summarise(samples, MPII, np.ones((1, 3)))
+
+
+def test_lspet_counts_all_its_joints():
+    assert LSPET.mean == tuple(range(14))
