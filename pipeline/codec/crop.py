@@ -45,12 +45,25 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
-def mirror(matrix: np.ndarray, image_width: int) -> np.ndarray:
-    """The map (2, 3) that first mirrors an image of this width, then applies `matrix` (2, 3)."""
+def mirror(matrix: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """The map (2, 3) to the crop of the mirror image, from the map `matrix` (2, 3) of a crop around `center`.
+
+    Mirroring the image and the crop's centre with it comes to mirroring the image at the centre: the image's
+    width drops out.
+    """
     mirrored = matrix.copy()
     mirrored[:, 0] = -matrix[:, 0]
-    mirrored[:, 2] = matrix[:, 2] + matrix[:, 0] * (image_width - 1)
+    mirrored[:, 2] += 2 * center[0] * matrix[:, 0]
     return mirrored
+
+
+def reduced(matrix: np.ndarray, reduce: int) -> np.ndarray:
+    """The map (2, 3) from the pixels of an image decoded at 1/reduce of its size, from that of the whole."""
+    smaller = matrix.copy()
+    smaller[:, :2] *= reduce
+    # A pixel of the small image lies in the middle of the reduce x reduce pixels it stands for.
+    smaller[:, 2] += matrix[:, :2] @ np.full(2, (reduce - 1) / 2)
+    return smaller
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

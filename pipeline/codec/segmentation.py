@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.codec import crop, heatmap
+from pipeline.datasets.people import People
+
 
 def encode(
     centres_BK2: Tensor, labelled_BK: Tensor, size: tuple[int, int], radius: int, distance: str = "euclidean"
@@ -29,6 +32,22 @@ def encode(
     return maps_BHW
 
 
+def of_people(
+    people: People, input_size: tuple[int, int], radius: int, distance: str = "euclidean"
+) -> np.ndarray:
+    """The packed maps (N, H * W / 8) uint8 of everybody's plain crop, input_size (height, width)."""
+    size = input_size[0] // crop.STRIDE, input_size[1] // crop.STRIDE
+    packed = np.empty((len(people), size[0] * size[1] // 8), np.uint8)
+    for at in range(0, len(people), 1024):
+        rows = slice(at, at + 1024)
+        matrices = crop.affine(people.center[rows], people.scale[rows], input_size)
+        centres = heatmap.centres(crop.transform(people.joints[rows], matrices))
+        labelled = torch.from_numpy(people.labelled[rows])
+        maps = encode(torch.from_numpy(centres), labelled, size, radius, distance)
+        packed[rows] = pack(maps.numpy())
+    return packed
+
+
 def pack(maps_NHW: np.ndarray) -> np.ndarray:
     """Maps (N, H, W) bool as bits, row after row: (N, H * W / 8) uint8, 384 bytes for 64x48."""
     return np.packbits(maps_NHW.reshape(len(maps_NHW), -1), axis=1)
@@ -37,3 +56,11 @@ def pack(maps_NHW: np.ndarray) -> np.ndarray:
 def unpack(packed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The maps (N, H, W) bool that `pack` packed."""
     return np.unpackbits(packed, axis=1, count=size[0] * size[1]).reshape(-1, *size).astype(bool)
+
+
+def iou(predicted_BNHW: Tensor, truth_BHW: Tensor) -> Tensor:
+    """Intersection over union (B, N) float64 of N predicted maps with the true one, bool; 1 where both are empty."""
+    truth_B1HW = truth_BHW[:, None]
+    both = (predicted_BNHW & truth_B1HW).sum((-2, -1)).double()
+    either = (predicted_BNHW | truth_B1HW).sum((-2, -1)).double()
+    return torch.where(either > 0, both / either.clamp(min=1), 1.0)

@@ -45,15 +45,33 @@ def test_image_to_heatmap_and_back():
 def test_mirrored_crop_is_the_crop_of_the_mirrored_image():
     rng = np.random.default_rng(1)
     image = cv2.GaussianBlur(rng.integers(0, 255, (120, 90, 3)).astype(np.uint8), (0, 0), 3)
-    matrix = crop.affine(np.array([40.0, 61.0]), np.array([0.4, 0.5]), SIZE, 25.0)
-    expected = crop.warp(np.ascontiguousarray(image[:, ::-1]), matrix, SIZE)
-    got = crop.warp(image, crop.mirror(matrix, 90), SIZE)
-    assert np.abs(expected.astype(int) - got).max() <= 1
-    point = np.array([[10.0, 20.0]])
-    mirrored = np.array([[90 - 1 - 10.0, 20.0]])
+    center, scale = np.array([40.0, 61.0]), np.array([0.4, 0.5])
+    mirrored_image = np.ascontiguousarray(image[:, ::-1])
+    mirrored_center = np.array([90 - 1 - 40.0, 61.0])
+    expected = crop.affine(mirrored_center, scale, SIZE, 25.0)
+    got = crop.mirror(crop.affine(center, scale, SIZE, 25.0), center)
+    difference = crop.warp(mirrored_image, expected, SIZE).astype(int) - crop.warp(image, got, SIZE)
+    assert np.abs(difference).max() <= 1
     np.testing.assert_allclose(
-        crop.transform(point, crop.mirror(matrix, 90)), crop.transform(mirrored, matrix), atol=1e-9
+        crop.transform(np.array([[10.0, 20.0]]), got),
+        crop.transform(np.array([[90 - 1 - 10.0, 20.0]]), expected),
+        atol=1e-9,
     )
+
+
+@pytest.mark.parametrize("reduce", [2, 4])
+def test_crop_of_a_reduced_image_shows_the_same(reduce):
+    # On a slope, a shift by a part of a pixel changes the mean.
+    slope = np.tile(np.linspace(0, 255, 240), (320, 1)).astype(np.uint8)
+    image = np.stack([slope] * 3, -1)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    matrix = crop.affine(np.array([120.0, 160.0]), np.array([1.0, 1.4]), (64, 48), 20.0)
+    whole = crop.warp(crop.decode_image(data, "a"), matrix, (64, 48)).astype(int)
+    small = crop.warp(crop.decode_image(data, "a", reduce), crop.reduced(matrix, reduce), (64, 48))
+    inside = whole[2:-2, 2:-2] > 0
+    shift = (whole - small)[2:-2, 2:-2][inside]
+    assert inside.mean() > 0.9
+    assert abs(shift.mean()) < 0.15 and np.percentile(np.abs(shift), 99) <= 3
 
 
 def test_eq3_heatmaps_equal_hrnet_bit_for_bit(golden):
