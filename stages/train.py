@@ -59,7 +59,7 @@ def check_targets(people: People, packed: np.ndarray, p: params.Params, radius: 
     if not np.array_equal(again, packed[rows]):
         raise ValueError(
             f"the precomputed maps of {people.dataset}/{people.split} at radius {radius} are not those that training "
-            f"renders; `dvc repro --force targets@{people.dataset}-{radius}` makes them again"
+            f"renders; run its stage `targets` again with `dvc repro --force`"
         )
 
 
