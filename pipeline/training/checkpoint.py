@@ -54,15 +54,18 @@ def write_atomically(path: Path, write) -> None:
 
 
 class Checkpoint:
-    """The checkpoint of one run; hold it (`with`) to keep any other trainer away from it."""
+    """The checkpoint of one run; hold it (`with`) to keep any other trainer away from it.
+
+    A run that ended leaves its result here until DVC has recorded it, since DVC may die in between; `forget`
+    clears what is recorded, so that a run whose output is then removed or forced starts anew.
+    """
 
     def __init__(self, folder: Path, key: str):
-        self.path = folder / f"{key}.pt"
-        self._lock = folder / f"{key}.lock"
-        self.key = key
+        self.folder, self.path = folder, folder / f"{key}.pt"
+        self._done, self._lock = folder / f"{key}.done", folder / f"{key}.lock"
 
     def __enter__(self) -> "Checkpoint":
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self._lock.open("w")
         try:
             # The kernel lets go of it when the process ends, however it ends.
@@ -78,7 +81,7 @@ class Checkpoint:
         self._file.close()
 
     def load(self) -> dict | None:
-        """The state saved last, on the CPU, or None at the start of a run."""
+        """What was saved last, on the CPU, or None at the start of a run."""
         if not self.path.exists():
             return None
         return torch.load(self.path, map_location="cpu", weights_only=True)
@@ -87,5 +90,15 @@ class Checkpoint:
         """Replace the state; on any failure, a full disk too, the one before stays."""
         write_atomically(self.path, lambda file: torch.save(state, file))
 
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
+    def finish(self, result: dict, mark: str) -> None:
+        """Replace the state by the run's result; `mark` is what dvc.lock will hold once DVC has recorded it."""
+        self.save({"result": result})
+        write_atomically(self._done, lambda file: file.write(mark.encode()))
+
+    def forget(self, lock: Path) -> None:
+        """Delete the results, of this run and of others, that this dvc.lock records."""
+        recorded = lock.read_text() if lock.exists() else ""
+        for done in self.folder.glob("*.done"):
+            if done.read_text() in recorded:
+                done.with_suffix(".pt").unlink(missing_ok=True)
+                done.unlink()

@@ -75,7 +75,9 @@ class Crops(Dataset):
 
 def draw(augment, rng: np.random.Generator) -> tuple[float, float, bool]:
     """Factor of the scale, rotation in degrees and whether to mirror, drawn as HRNet's code draws them."""
-    zoom = np.clip(1 + augment.scale_std * rng.standard_normal(), 1 - augment.scale_std, 1 + augment.scale_std)
+    zoom = np.clip(
+        1 + augment.scale_std * rng.standard_normal(), 1 - augment.scale_std, 1 + augment.scale_std
+    )
     limit = 2 * augment.rotation_std
     rotation = np.clip(augment.rotation_std * rng.standard_normal(), -limit, limit)
     rotates, flips = rng.random() < augment.rotation, rng.random() < augment.flip

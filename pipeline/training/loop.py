@@ -3,14 +3,12 @@
 import contextlib
 import csv
 import io
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,7 +46,7 @@ class Task:
     run: pipeline.params.Run; params: the parameters; images: an image store; maps: the validation people's
     packed segmentation maps, None for a network without guidance; pretrained: puts weights into the fresh
     network and says in a sentence which; accuracy: image_xy (N, K, 2) and scores (N, K) of the validation
-    people -> percent; log: takes each row of the history with its rate in images/s, for MLflow.
+    people -> percent; tracker: pipeline.tracking.Tracker.
     """
 
     run: object
@@ -59,7 +57,7 @@ class Task:
     maps: np.ndarray | None
     pretrained: Callable[[torch.nn.Module], str]
     accuracy: Callable[[np.ndarray, np.ndarray], float]
-    log: Callable[[dict, float], None]
+    tracker: object
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,24 @@ class Ranks:
             dist.init_process_group("nccl" if device == "cuda" else "gloo")
         return cls(rank, ranks, torch.device(device))
 
+    def same(self, value):
+        """Rank 0's value, on every rank."""
+        values = [value]
+        if self.ranks > 1:
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
 
-def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, Tensor], list[dict], str]:
-    """Train one run, from its checkpoint if there is one.
 
-    Returns the network's weights on the CPU, the rows of the history (keys HISTORY) and where the weights
-    came from. Raises NotFinite with the step, the losses and the images of its batch; Interrupted on SIGTERM
-    and SIGINT, with the checkpoint written.
+def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
+    """Train one run, from its checkpoint if there is one; rank 0 keeps the checkpoint.
+
+    Returns the result: `weights`, the network's state dict on the CPU; `history`, rows with keys of HISTORY;
+    `origin`, where its first weights came from. Raises NotFinite with the step, the losses and the images of
+    its batch; Interrupted on SIGTERM and SIGINT, with the checkpoint written.
     """
+    state = ranks.same(checkpoint.load() if ranks.rank == 0 else None)
+    if state and "result" in state:
+        return state["result"]
     run, params, options = task.run, task.params, task.params.train
     device, joints = ranks.device, task.train.joints.shape[1]
     guided = run.radius is not None and run.ablation != "bilinear_hrnet"
@@ -116,7 +124,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
         len(crops), options.batch_size, options.epochs, run.seed, ranks.rank, ranks.ranks
     )
     step, history, epoch_losses = 0, [], torch.zeros(2, device=device)
-    if state := checkpoint.load():
+    if state:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         dwa.load_state_dict(state["dwa"])
@@ -124,6 +132,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
         epoch_losses.copy_(state["epoch_losses"])
         print(f"going on from step {step} of {schedule.epochs * schedule.steps_per_epoch}", flush=True)
     schedule.start = step
+    task.tracker.start(state["tracking"] if state else None)
     forward = _parallel(network, options.compile, ranks)
 
     rows: list[tuple[dict, Tensor]] = []
@@ -137,7 +146,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
             for (row, _), numbers in zip(rows, values, strict=True):
                 row.update((k, v) for k, v in zip(LOSSES, numbers, strict=True) if guided or k in LOSSES[:2])
                 history.append(row)
-                task.log(row, pace.rate())
+                task.tracker.log(row, pace.rate())
             rows.clear()
         if (bad := int(first_bad)) >= 0:
             _stop_at(bad, schedule, task, history)
@@ -154,6 +163,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
                     "step": step,
                     "history": history,
                     "epoch_losses": epoch_losses,
+                    "tracking": task.tracker.run_id,
                 }
             )
         saved_at = time.monotonic()
@@ -219,7 +229,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
                     if ranks.rank == 0:
                         row |= validate(task, network, device)
                     history.append(row)
-                    task.log(row, pace.rate())
+                    task.tracker.log(row, pace.rate())
                 save()
                 pace.epoch_ends(epoch, history)
             elif signals.received or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
@@ -227,7 +237,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> tuple[dict[str, T
             if signals.received:
                 raise Interrupted(128 + signals.received)
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    return weights, history, origin
+    return {"weights": weights, "history": history, "origin": origin}
 
 
 @torch.inference_mode()
@@ -252,9 +262,7 @@ def validate(task: Task, network: torch.nn.Module, device: torch.device) -> dict
         with torch.autocast(device.type, torch.bfloat16, enabled=params.train.precision == "bfloat16"):
             output = network(loader.normalise(batch["input"].to(device)))
         target_BKHW, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, params.heatmap.sigma)
-        totals[0] += len(rows) * heatmap_loss(
-            output.heatmaps, target_BKHW, weight_BK, params.loss.reduction
-        )
+        totals[0] += len(rows) * heatmap_loss(output.heatmaps, target_BKHW, weight_BK, params.loss.reduction)
         if task.maps is not None and output.map_logits is not None:
             truth_BHW = torch.from_numpy(segmentation.unpack(task.maps[rows], size)).to(device)
             loss_seg = segmentation_loss(output.map_logits, truth_BHW, params.loss.reduction)
@@ -318,7 +326,9 @@ class _Signals(contextlib.AbstractContextManager):
     received = 0
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._receive) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {
+            number: signal.signal(number, self._receive) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         return self
 
     def _receive(self, number, _frame) -> None:
@@ -358,36 +368,16 @@ class _Pace(contextlib.AbstractContextManager):
         self.done += 1
         self.bar.update(self.options.batch_size)
         if history and history[-1]["kind"] == "step" and not self.bar.disable:
-            self.bar.set_postfix({k: f"{history[-1][k]:.3g}" for k in LOSSES[:5] if k in history[-1]}, refresh=False)
+            self.bar.set_postfix(
+                {k: f"{history[-1][k]:.3g}" for k in LOSSES[:5] if k in history[-1]}, refresh=False
+            )
 
     def epoch_ends(self, epoch: int, history: list[dict]) -> None:
         if not self.shown or not self.bar.disable:
             return
         row = {k: v for k, v in history[-1].items() if isinstance(v, float)} if history else {}
         numbers = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
-        print(f"{self.name}  epoch {epoch + 1}/{self.options.epochs}  {self.rate():.0f} images/s  {numbers}", flush=True)
-
-
-def run_json(task: Task, origin: str, data: dict) -> bytes:
-    """The run's own description: what it is, from what, with which parameters."""
-    run, params = task.run, task.params
-    groups = ("input", "heatmap", "segmentation", "augment", "model", "guidance", "loss", "dwa", "train")
-    facts = {
-        "dataset": run.dataset,
-        "run": run.name,
-        "model": run.model,
-        "radius": run.radius,
-        "seed": run.seed,
-        "ablation": run.ablation,
-        "joints": task.train.joints.shape[1],
-        "pretrained": origin,
-        "data": data,
-        "params": {group: getattr(params, group).model_dump(mode="json", by_alias=True) for group in groups},
-    }
-    return (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()
-
-
-def write(out: Path, files: dict[str, bytes]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (out / name).write_bytes(data)
+        print(
+            f"{self.name}  epoch {epoch + 1}/{self.options.epochs}  {self.rate():.0f} images/s  {numbers}",
+            flush=True,
+        )

@@ -1,0 +1,46 @@
+# Everything a person types. Each target sets up what it needs and is quick when there is nothing to do.
+PYTHON ?= python3
+PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH
+# Figures are drawn without a display, wherever this runs.
+export MPLBACKEND := Agg
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test profile mlflow lint requirements clean bench bench-gpu
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] in ((3, 11), (3, 12)) else "Python 3.11 or 3.12 is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip' || (echo "The module venv is missing; on Debian: apt-get install python3-venv" && false)
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
+	dvc repro
+	@echo "The report: file://$(CURDIR)/reports/index.html"
+
+test: $(INSTALLED) ## Run the tests
+	python -m pytest
+
+profile: ## NAME=demo|mirror|lspet|paper: take over a whole parameter file
+	@test -f profiles/$(NAME).yaml || (echo "NAME=$(NAME) is no profile; there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))" && false)
+	cp profiles/$(NAME).yaml params.yaml
+
+mlflow: $(INSTALLED) ## Open the runs side by side in a browser
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+bench: $(INSTALLED) ## Measure loader, training step and evaluation on this machine
+	python -m benchmarks.run
+
+lint: $(INSTALLED) ## Check the style
+	ruff check . && ruff format --check .
+
+requirements: $(INSTALLED) ## Resolve requirements.in into requirements.txt, in a fresh environment
+	rm -rf .venv/resolve && $(PYTHON) -m venv .venv/resolve
+	.venv/resolve/bin/python -m pip install --quiet --requirement requirements.in
+	(head -1 requirements.txt && .venv/resolve/bin/python -m pip freeze | sed 's/+cpu$$//') > .venv/requirements.txt
+	mv .venv/requirements.txt requirements.txt && rm -rf .venv/resolve

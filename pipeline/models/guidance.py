@@ -1,0 +1,74 @@
+"""The segmentation guided module and SG-HRNet (the paper's sections 3.2 and 3.3, Eq. 4)."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.blocks import Output
+from pipeline.models.hrnet import HRNet, Size, enter
+
+APPLY = ("last_module", "every_module", "stage_input")
+MAPS = 4
+"""N of Eq. 6: stages 2, 3 and 4 have a map each, and the head has one."""
+
+
+class SegmentationGuidedModule(nn.Module):
+    """3x3 and 1x1 convolution to the logits of one map (Fig. 2); their sigmoid is the gate of Eq. 4.
+
+    The text and the figure name no batch norm or ReLU, and there is none.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.score = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.score(self.conv(x_BCHW))
+
+
+class SGHRNet(HRNet):
+    """HRNet whose finest branch is multiplied by predicted maps of where the joints are.
+
+    The map of stages 2, 3 and 4 is predicted from the finest feature that enters the stage. `apply` says
+    where it multiplies: last_module (before the fusion that ends the stage), every_module (the same map
+    before each fusion) or stage_input (what it was predicted from). The fourth is predicted from, and
+    multiplies, what enters the head. Without `attention` the maps are predicted and multiply nothing.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        joints: int,
+        upsample: str = "bilinear",
+        apply: str = "last_module",
+        attention: bool = True,
+    ):
+        super().__init__(size, joints, upsample)
+        if apply not in APPLY:
+            raise ValueError(f"guidance.apply: {apply!r} must be one of {', '.join(APPLY)}")
+        # `nn.Module.apply` is a method.
+        self.applied = apply if attention else "nowhere"
+        self.guidance = nn.ModuleList(SegmentationGuidedModule(size.width) for _ in range(MAPS))
+
+    def forward(self, image_B3HW: Tensor) -> Output:
+        """Heatmaps and map logits of an image; raises ValueError if its size is no multiple of 32."""
+        *stage_guidance, head_guidance = self.guidance
+        features, logits = [self.stem(image_B3HW)], []
+        for guide, (transition, stage) in zip(stage_guidance, self.stages(), strict=True):
+            features = enter(transition, features)
+            logits.append(guide(features[0]))
+            gate_B1hw = self._gate(logits[-1])
+            if self.applied == "stage_input":
+                features[0] = features[0] * gate_B1hw
+            for number, module in enumerate(stage, start=1):
+                last = number == len(stage)
+                gated = self.applied == "every_module" or (self.applied == "last_module" and last)
+                features = module(features, gate_B1hw if gated else None)
+        x_BChw = features[0]
+        logits.append(head_guidance(x_BChw))
+        if self.applied != "nowhere":
+            x_BChw = x_BChw * self._gate(logits[-1])
+        return Output(self.final_layer(x_BChw), torch.cat(logits, dim=1))
+
+    def _gate(self, logits_B1hw: Tensor) -> Tensor:
+        return logits_B1hw.sigmoid()

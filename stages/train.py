@@ -1,0 +1,151 @@
+"""python -m stages.train DATASET RUN: train one run, named as `Params.runs` names it."""
+
+import ctypes
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import params, paths
+from pipeline.codec import segmentation
+from pipeline.datasets import archives
+from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets.people import People
+from pipeline.evaluation import oks, pckh
+from pipeline.models import pretrained
+from pipeline.tracking import NoTracker, Tracker
+from pipeline.training import loop
+from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
+from stages import main
+
+CHECKED = 64
+CODE = [Path(__file__).parent.parent / "pipeline" / part for part in ("codec", "models", "training")]
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when DVC, its parent, dies: no orphan keeps on training."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit("the process that started this training is gone")
+
+
+def accuracy_of(people: People, p: params.Params):
+    """The accuracy of predictions on validation people under their own boxes, percent: PCKh@0.5 or AP."""
+    keypoints = KEYPOINTS[people.dataset]
+    if keypoints.groups:
+        return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
+
+    def average_precision(image_xy: np.ndarray, scores: np.ndarray) -> float:
+        person = oks.rescore(np.ones(len(people)), scores, p.evaluate.keypoint_score)
+        keep = oks.select(people, image_xy, person, keypoints.sigmas, p.evaluate.oks_nms)
+        found = oks.results(people.image_id[keep], image_xy[keep], scores[keep], person[keep])
+        return oks.evaluate(paths.people(people.dataset) / "val_annotations.json", found)[0]["AP"]
+
+    return average_precision
+
+
+def check_targets(people: People, packed: np.ndarray, p: params.Params, radius: int) -> None:
+    """Render a sample of the precomputed maps again, by what renders them in training; raises ValueError."""
+    rows = np.linspace(0, len(people) - 1, min(CHECKED, len(people))).round().astype(int)
+    again = segmentation.of_people(people.select(rows), p.input.size, radius, p.segmentation.distance)
+    if not np.array_equal(again, packed[rows]):
+        raise ValueError(
+            f"the precomputed maps of {people.dataset}/{people.split} at radius {radius} are not those that training "
+            f"renders; run its stage `targets` again with `dvc repro --force`"
+        )
+
+
+def launch(dataset: str, name: str, nproc: int) -> None:
+    """This stage once for each GPU, by torchrun; the first that fails ends them all with its message."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
+    raise SystemExit(subprocess.run([*command, "-m", "stages.train", dataset, name]).returncode)
+
+
+def train(dataset: str, name: str) -> None:
+    p = params.load()
+    run = next((run for run in p.runs() if (run.dataset, run.name) == (dataset, name)), None)
+    if run is None:
+        raise ValueError(f"params.yaml names no run {dataset}/{name}")
+    if p.compute.nproc > 1 and "RANK" not in os.environ:
+        launch(dataset, name, p.compute.nproc)
+
+    ranks = loop.Ranks.join(p.compute.device)
+    root = paths.project_root()
+    manifest = archives.fetch(dataset, p.data, root)
+    folder = paths.people(dataset)
+    people = {split: People.load(folder / f"{split}.npz") for split in ("train", "val")}
+    maps = None
+    if run.radius is not None:
+        for split, table in people.items():
+            maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
+            check_targets(table, maps, p, run.radius)
+
+    groups = ("input", "heatmap", "segmentation", "augment", "model", "guidance", "loss", "dwa", "train")
+    description = {
+        "dataset": dataset,
+        "run": name,
+        "model": run.model,
+        "radius": run.radius,
+        "seed": run.seed,
+        "ablation": run.ablation,
+        "joints": KEYPOINTS[dataset].count,
+        "data": {
+            "source": manifest["source"],
+            "people_sha256": hash_files(folder / "train.npz", folder / "val.npz"),
+            "archives_sha256": fingerprint(manifest),
+        },
+        "params": {group: getattr(p, group).model_dump(mode="json", by_alias=True) for group in groups},
+    }
+    # What changes the numbers and must never go on from an old checkpoint, but is no property of the run.
+    here = {
+        "code": hash_files(*CODE),
+        "torch": torch.__version__,
+        "device": ranks.device.type,
+        "ranks": ranks.ranks,
+    }
+    tracker = Tracker(dataset, name, description) if ranks.rank == 0 else NoTracker()
+    task = loop.Task(
+        run=run,
+        params=p,
+        train=people["train"],
+        val=people["val"],
+        images=archives.open_images(dataset, p.data, root),
+        maps=maps,
+        pretrained=lambda network: pretrained.start(network, p.model.pretrained, p.data, root),
+        accuracy=accuracy_of(people["val"], p),
+        tracker=tracker,
+    )
+    checkpoint = Checkpoint(paths.checkpoints(), f"{dataset}-{name}-{fingerprint(description | here)}")
+    if ranks.rank > 0:
+        loop.train(task, checkpoint, ranks)
+        return
+    with checkpoint:
+        checkpoint.forget(Path("dvc.lock"))
+        finished = False
+        try:
+            result = loop.train(task, checkpoint, ranks)
+            finished = True
+        finally:
+            tracker.close(finished)
+        weights = io.BytesIO()
+        torch.save(result["weights"], weights)
+        checkpoint.finish(result, hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest())
+        description = {**description, "pretrained": result["origin"]}
+        out = paths.run(dataset, name)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "weights.pt").write_bytes(weights.getvalue())
+        (out / "history.csv").write_bytes(loop.history_csv(result["history"]))
+        (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main(train, sys.argv[1:])
