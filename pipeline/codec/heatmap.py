@@ -57,7 +57,8 @@ def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
     positive is at (0, 0), and one within a pixel of the border is not moved.
     """
     height, width = heatmaps_BKHW.shape[-2:]
-    flat_BKP = heatmaps_BKHW.flatten(2)
+    # A network in channels-last memory gives heatmaps in it too; joint by joint they are read much faster.
+    flat_BKP = heatmaps_BKHW.contiguous().flatten(2)
     # A CPU finds the maximum of a long row quickly, its place slowly: so first the block of rows, then the
     # place in it. Of equal heights the first one counts, as in HRNet's code.
     blocks_BKNP = flat_BKP.unflatten(-1, (-1, width * math.gcd(height, 2)))

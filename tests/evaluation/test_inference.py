@@ -85,8 +85,14 @@ def test_batched_decoding_is_at_least_8_times_as_fast_as_joint_by_joint(golden):
         return inference.to_image(heatmap.decode(tensor)[0].numpy(), crops, (64, 48))
 
     np.testing.assert_allclose(batched(), joint_by_joint(heatmaps, center, scale), atol=2e-4)
-    loops = fastest(lambda: joint_by_joint(heatmaps, center, scale), 3)
-    assert loops / fastest(batched, 20) >= 8
+    threads = torch.get_num_threads()
+    # On a busy machine several threads wait for each other.
+    torch.set_num_threads(1)
+    try:
+        loops = fastest(lambda: joint_by_joint(heatmaps, center, scale), 5)
+        assert loops / fastest(batched, 40) >= 8
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Finder(nn.Module):
