@@ -146,7 +146,7 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
             base = root / Path(data.source).expanduser()
             if not base.is_dir():
                 raise MissingArchive(
-                    f"data.source: {data.source} is neither `demo` nor `official`, and there is no folder {base}"
+                    f"data.source: {data.source} is neither `demo` nor `official`, and {base} is no folder"
                 )
             folders = [base / dataset, base]
         found = []
@@ -362,11 +362,13 @@ def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) ->
             # Else every later run would find it there and fail in the same way.
             path.unlink()
             raise ArchiveError(f"{error}; the file is removed, and the next run fetches it again") from error
-        if not archive.digest:
-            pins.add(archive, entry)
+    # Only now, when all of them have opened: nothing wrong is pinned.
+    for f in found:
+        if not f.archive.digest:
+            pins.add(f.archive, f.entry)
         # 13 GB that nothing reads again: its pinned hash and the converted images stand for it.
-        if archive.kind == "tar" and ledger.get(path).get("fetched_by_us"):
-            path.unlink()
+        if f.images and f.path.is_file() and ledger.get(f.path).get("fetched_by_us"):
+            f.path.unlink()
     return found
 
 
@@ -465,6 +467,8 @@ def _tar_to_zip(source: Path, target: Path, key, wanted: set[str]) -> None:
             os.fsync(file.fileno())
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ArchiveError(f"{source} is damaged or cut short ({error}); fetch it again") from error
+    except OSError as error:
+        raise transfer.full_disk(error, target.parent, f"the images of {source.name}") from error
 
 
 class _Sober:
