@@ -174,17 +174,16 @@ def _generate(dataset: str, demo, home: Path) -> Path:
 
 
 def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset: str) -> Found:
-    """An archive under one of its names, or what it unpacks to, in the first folder that has it."""
-    for folder in folders:
+    """An archive under one of its names, else what it unpacks to, in the first folder that has it."""
+    # Also one level down, as an archive unpacked into a folder of its own.
+    inner = [p for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.is_dir()]
+    for folder in (*folders, *inner):
         for name in (archive.name, *archive.aliases):
             if (folder / name).is_file():
                 return Found(archive, folder / name, _entry(archive, folder / name, ledger))
-    for folder in folders:
-        # As unpacked by `unzip` here, or in a folder of its own.
-        inner = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-        for base in (folder, *inner):
-            if archive.kind != "file" and _holds(base, archive):
-                return Found(archive, base, _unpacked_entry(archive, base, ledger))
+    for folder in (*folders, *inner):
+        if archive.kind != "file" and _holds(folder, archive):
+            return Found(archive, folder, _unpacked_entry(archive, folder, ledger))
     looked = ", ".join(str(f) for f in folders)
     raise MissingArchive(
         f"{archive.name}, an archive of {dataset}, is not there, packed or unpacked; looked in {looked}"

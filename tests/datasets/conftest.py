@@ -59,7 +59,9 @@ def struct_array(rows: list[dict], names: tuple[str, ...]) -> np.ndarray:
 def mpii_points(joints: dict[int, tuple], with_visible: bool = True) -> dict:
     """joints: id -> (x, y, is_visible)."""
     names = ("x", "y", "id", "is_visible")[: 4 if with_visible else 3]
-    rows = [dict(zip(names, (x, y, joint, visible), strict=False)) for joint, (x, y, visible) in joints.items()]
+    rows = [
+        dict(zip(names, (x, y, joint, visible), strict=False)) for joint, (x, y, visible) in joints.items()
+    ]
     return {"point": struct_array(rows, names)}
 
 
@@ -68,7 +70,10 @@ def mpii_person(joints: dict[int, tuple] | None, scale=1.0, position=(30, 20), h
     if joints is not None:
         person["annopoints"] = struct_array([mpii_points(joints)], ("point",))
     if scale is not None:
-        person |= {"scale": scale, "objpos": struct_array([dict(zip("xy", position, strict=True))], ("x", "y"))}
+        person |= {
+            "scale": scale,
+            "objpos": struct_array([dict(zip("xy", position, strict=True))], ("x", "y")),
+        }
     if head is not None:
         person |= dict(zip(("x1", "y1", "x2", "y2"), head, strict=True))
     return person
@@ -123,7 +128,8 @@ def mpii_archives() -> dict[str, bytes]:
         "mpii_human_pose_v1_u12_2.zip": zip_bytes({RELEASE_PATH: release}),
         "detections.mat": mpii_detections([(2, 1)]),
         "mpii_human_pose_v1.tar.gz": tar_bytes(
-            {f"images/{name}.jpg": jpeg(seed=i) for i, name in enumerate("abct")} | {"images/note.txt": b"note"}
+            {f"images/{name}.jpg": jpeg(seed=i) for i, name in enumerate("abct")}
+            | {"images/note.txt": b"note"}
         ),
     }
 
@@ -135,7 +141,7 @@ def coco_annotation(number: int, image_id: int, box=(5, 5, 30, 20), joints=3, **
     keypoints = [[10 + j, 10 + j, 1 + j % 2] if j < joints else [0, 0, 0] for j in range(17)]
     return {
         "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "num_keypoints": joints,
-        "area": 300.5, "bbox": list(box), "keypoints": sum(keypoints, []), "segmentation": [[1, 2, 3, 4]],
+        "area": 300.5, "bbox": list(box), "keypoints": [n for k in keypoints for n in k], "segmentation": [[1, 2, 3, 4]],
     } | changes  # fmt: skip
 
 

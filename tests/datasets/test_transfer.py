@@ -136,7 +136,9 @@ def test_killed_in_mid_download(server, tmp_path):
 
 def test_a_full_disk_is_met_before_the_first_byte(url, server, tmp_path, monkeypatch):
     usage = transfer.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: usage._replace(free=transfer.RESERVE + 299_999))
+    monkeypatch.setattr(
+        transfer.shutil, "disk_usage", lambda path: usage._replace(free=transfer.RESERVE + 299_999)
+    )
     with pytest.raises(TransferError, match=r"GB free, but a\.zip needs"):
         download(url, tmp_path / "a.zip")
     assert left(tmp_path) == []
