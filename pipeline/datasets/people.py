@@ -1,9 +1,17 @@
 """The table of people: what every dataset becomes, and all that the later stages know of labels."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+
+# A box fills 1 / 1.25 of its crop, as in HRNet's code.
+PADDING = 1.25
+
+
+class LabelError(ValueError):
+    """Labels that are not the dataset's; the message names the file and what is wrong in it."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,45 @@ class People:
             ) from error
         columns["dataset"], columns["split"] = str(columns["dataset"]), str(columns["split"])
         return cls(**columns)
+
+    def without_images(self, names: set[str]) -> "People":
+        """The table without the people of some images, and without these images."""
+        keep = np.array([name not in names for name in self.images.tolist()], bool)
+        kept = self.select(keep[self.image])
+        index = np.cumsum(keep, dtype=np.int32) - 1
+        return replace(kept, images=self.images[keep], image=index[kept.image].astype(np.int32))
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a dataset's module makes of one split's labels.
+
+    dropped: number of people left out, by reason.
+    sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
+    evaluation: COCO's images and annotations for pycocotools.
+    """
+
+    people: People
+    dropped: dict[str, int]
+    sizes: dict[str, tuple[int, int]] | None = None
+    evaluation: dict | None = None
+
+
+def table(dataset: str, split: str, names: Sequence[str], **columns) -> People:
+    """A table of people from the name of each one's image and the other columns, of any number type."""
+    images, image = np.unique(np.asarray(names, "U"), return_inverse=True)
+    types = {"labelled": bool, "visible": bool, "image_id": np.int64, "person_id": np.int64}
+    typed = {key: np.asarray(value, types.get(key, np.float64)) for key, value in columns.items()}
+    return People(dataset, split, images, image.reshape(-1).astype(np.int32), **typed)
+
+
+def crop_of_box(box: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and scales (N, 2) of the crops of boxes (N, 4), widened to the input's shape and padded."""
+    box = np.asarray(box, np.float64)
+    height, width = input_size
+    wide = np.maximum(box[:, 2], box[:, 3] * (width / height))
+    side = np.stack([wide, wide * (height / width)], axis=1)
+    return box[:, :2] + box[:, 2:] / 2, side / 200 * PADDING
 
 
 _NOT_ROWS = ("dataset", "split", "images")

@@ -1,0 +1,230 @@
+"""COCO 2017 person keypoints: labels, the table of people, and the file of a detector's boxes."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.datasets.archives import Archive
+from pipeline.datasets.keypoints import COCO
+from pipeline.datasets.people import LabelError, People, Split, crop_of_box, table
+from pipeline.datasets.store import ImageStore
+
+SITE = "http://images.cocodataset.org"
+LABELS = {split: f"person_keypoints_{split}2017.json" for split in ("train", "val")}
+PERSON = 1
+ARCHIVES = (
+    Archive(
+        "annotations_trainval2017.zip",
+        f"{SITE}/annotations/annotations_trainval2017.zip",
+        size=252_907_541,
+        digest="md5:f4bbac642086de4f52a3fdda2de5fa2c",
+        files=tuple(f"annotations/{name}" for name in LABELS.values()),
+    ),
+    Archive(
+        "val2017.zip",
+        f"{SITE}/zips/val2017.zip",
+        size=815_585_330,
+        digest="md5:442b8da7639aecaf257c1dceb8ba8c80",
+        folder="val2017",
+        prefix="val2017/",
+    ),
+    Archive(
+        "train2017.zip",
+        f"{SITE}/zips/train2017.zip",
+        size=19_336_861_798,
+        digest="md5:cced6f7f71b7629ddf16f17bbcfab6b2",
+        folder="train2017",
+        prefix="train2017/",
+    ),
+)
+
+
+def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
+    """The tables of both splits; raises LabelError for what is not COCO's.
+
+    Boxes are cut to the image as HRNet's code does it. The validation split also carries what pycocotools
+    needs: every image and every annotation, crowds too, without outlines.
+    """
+    return {split: _split(labels, split, input_size) for split in ("train", "val")}
+
+
+def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split:
+    file = LABELS[split]
+    images, annotations, dropped, rows = {}, [], Counter(), []
+    has_people = False
+    for key, value in items(labels.read(file), file, ("images", "annotations")):
+        if key == "images":
+            image = _fields(value, file, "image", id=int, file_name=str, width=int, height=int)
+            images[image["id"]] = image
+            continue
+        has_people = True
+        person = _fields(
+            value, file, "annotation",
+            id=int, image_id=int, category_id=int, iscrowd=int, num_keypoints=int, area=(int, float),
+            bbox=list, keypoints=list,
+        )  # fmt: skip
+        for name, length in (("keypoints", 3 * COCO.count), ("bbox", 4)):
+            if len(person[name]) != length:
+                raise LabelError(
+                    f"{file}: annotation {person['id']} has {len(person[name])} numbers in {name} and not "
+                    f"{length}: it is not COCO's file of person keypoints"
+                )
+        if split == "val":
+            annotations.append(person)
+        if person["iscrowd"]:
+            dropped["crowd"] += 1
+        elif person["num_keypoints"] == 0:
+            dropped["no labelled joint"] += 1
+        else:
+            rows.append((
+                person["image_id"], person["id"], person["area"], np.array(person["bbox"], np.float64),
+                np.array(person["keypoints"], np.float64),
+            ))  # fmt: skip
+    if not images or not has_people:
+        raise LabelError(f"{file} lists no images or no annotations: it is not COCO's file; fetch it again")
+    image_id, person_id, area, box, keypoints = (np.array(column) for column in zip(*rows, strict=True))
+    unknown = next((i for i in image_id.tolist() if i not in images), None)
+    if unknown is not None:
+        raise LabelError(f"{file}: an annotation names image {unknown}, which is not in its list of images")
+    size = np.array([(images[i]["width"], images[i]["height"]) for i in image_id.tolist()], np.float64)
+    box = cut_to_image(box, size)
+    inside = (area > 0) & (box[:, 2] >= 0) & (box[:, 3] >= 0) & (box[:, 2:].max(axis=1) > 0)
+    if outside := int((~inside).sum()):
+        dropped["no box inside the image"] += outside
+    image_id, person_id, area, box = image_id[inside], person_id[inside], area[inside], box[inside]
+    keypoints = keypoints[inside].reshape(-1, COCO.count, 3)
+    labelled = keypoints[..., 2] > 0
+    center, scale = crop_of_box(box, input_size)
+    found = table(
+        "coco", split, [_name(split, images[i]) for i in image_id.tolist()],
+        image_id=image_id, person_id=person_id, box=box, center=center, scale=scale,
+        joints=np.where(labelled[..., None], keypoints[..., :2], 0.0), labelled=labelled,
+        visible=keypoints[..., 2] > 1, head_size=np.full(len(box), np.nan), area=area,
+    )  # fmt: skip
+    # A detector finds people in every validation image, so all of them are read there.
+    needed = images.values() if split == "val" else (images[i] for i in set(image_id.tolist()))
+    sizes = {_name(split, image): (image["height"], image["width"]) for image in needed}
+    evaluation = None
+    if split == "val":
+        evaluation = {
+            "images": sorted(images.values(), key=lambda image: image["id"]),
+            "annotations": sorted(annotations, key=lambda annotation: annotation["id"]),
+            "categories": [{"id": PERSON, "name": "person", "keypoints": list(COCO.names)}],
+        }
+    return Split(found, dict(dropped), sizes, evaluation)
+
+
+def _name(split: str, image: dict) -> str:
+    return f"{split}2017/{image['file_name']}"
+
+
+def cut_to_image(box: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) cut to images of size (N, 2) (width, height); a box outside gets a negative side.
+
+    As HRNet's code: the last pixel, not the edge, is the border, so every box loses one pixel of each side.
+    """
+    low = np.maximum(box[:, :2], 0)
+    high = np.minimum(size - 1, low + np.maximum(box[:, 2:] - 1, 0))
+    return np.hstack([low, high - low])
+
+
+def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[People, np.ndarray]:
+    """A detector's people and their box scores (N,); raises LabelError for a file that does not fit.
+
+    path: JSON, a list of {"image_id", "category_id", "bbox": [x, y, w, h], "score"}; evaluation: the content
+    of val_annotations.json. Boxes are taken as they are, person_id is the detection's place from 1.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise LabelError(f"evaluate.detections: {path} is not there; name the file, or null") from None
+    except ValueError as error:
+        raise LabelError(f"{path} is no JSON ({error})") from error
+    if not isinstance(content, list) or not content:
+        raise LabelError(f"{path} must be a list of detections: image_id, category_id, bbox, score")
+    images = {image["id"]: image for image in evaluation["images"]}
+    for number, found in enumerate(content, 1):
+        what = f"{path}: detection {number}"
+        if not isinstance(found, dict) or "image_id" not in found:
+            raise LabelError(f"{what} has no image_id")
+        if found["image_id"] not in images:
+            raise LabelError(f"{what} is of image {found['image_id']}, which is not in the validation split")
+        if found.get("category_id") != PERSON:
+            raise LabelError(
+                f"{what} has category_id {found.get('category_id')}; keep people only, category_id {PERSON}"
+            )
+        if not _is_number(found.get("score")):
+            raise LabelError(f"{what} has no score")
+        box = found.get("bbox")
+        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) <= 0:
+            raise LabelError(f"{what} has no bbox of x, y, width and height: {box}")
+    box = np.array([found["bbox"] for found in content], np.float64)
+    center, scale = crop_of_box(box, input_size)
+    none = np.zeros((len(box), COCO.count), bool)
+    people = table(
+        "coco", "val", [_name("val", images[found["image_id"]]) for found in content],
+        image_id=[found["image_id"] for found in content], person_id=np.arange(1, len(box) + 1), box=box,
+        center=center, scale=scale, joints=np.zeros((len(box), COCO.count, 2)), labelled=none, visible=none,
+        head_size=np.full(len(box), np.nan), area=box[:, 2] * box[:, 3],
+    )  # fmt: skip
+    return people, np.array([found["score"] for found in content], np.float64)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+
+
+def _fields(value, file: str, what: str, **types) -> dict:
+    """Some fields of an entry, with their types checked."""
+    if not isinstance(value, dict):
+        raise LabelError(f"{file}: an {what} is {value!r:.80}, not an object: it is not COCO's file")
+    for name, kind in types.items():
+        if not isinstance(value.get(name), kind):
+            raise LabelError(
+                f"{file}: {what} {value.get('id', '?')} has no proper {name} ({value.get(name)!r:.80}): "
+                f"it is not COCO's file of person keypoints"
+            )
+    return {name: value[name] for name in types}
+
+
+def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+    """The entries of the wanted lists of a JSON object, one by one: the whole would take gigabytes.
+
+    Yields (key, entry). Raises LabelError where the file is no such object.
+    """
+    decoder, space = json.JSONDecoder(), json.decoder.WHITESPACE
+    try:
+        text = data.decode()
+        at = _expect(text, space.match(text, 0).end(), "{")
+        while True:
+            key, at = decoder.raw_decode(text, space.match(text, at).end())
+            at = space.match(text, _expect(text, space.match(text, at).end(), ":")).end()
+            if key in wanted and text[at : at + 1] == "[":
+                at = space.match(text, at + 1).end()
+                while text[at : at + 1] != "]":
+                    entry, at = decoder.raw_decode(text, at)
+                    yield key, entry
+                    at = space.match(text, at).end()
+                    if text[at : at + 1] != "]":
+                        at = space.match(text, _expect(text, at, ",")).end()
+                at += 1
+            else:
+                _, at = decoder.raw_decode(text, at)
+            at = space.match(text, at).end()
+            if text[at : at + 1] == "}":
+                return
+            at = _expect(text, at, ",")
+    except LabelError:
+        raise
+    except ValueError as error:
+        raise LabelError(f"{file} is no whole JSON object ({error}); fetch it again") from error
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if text[at : at + 1] != character:
+        raise ValueError(f"no {character!r} at character {at}")
+    return at + 1

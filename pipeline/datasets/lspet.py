@@ -1,0 +1,64 @@
+"""Leeds Sports Pose Extended: 10,000 small images of athletes with noisy labels by crowd workers."""
+
+import io
+
+import numpy as np
+
+from pipeline.datasets.archives import Archive
+from pipeline.datasets.keypoints import LSPET
+from pipeline.datasets.people import LabelError, Split, crop_of_box, table
+from pipeline.datasets.store import ImageStore
+
+COMMIT = "8fabf3183516b1be5f9d44bd1c516609637e983e"
+JOINTS = "joints.mat"
+ARCHIVES = (
+    Archive(
+        "lspet_dataset.zip",
+        f"https://github.com/axelcarlier/lsp/archive/{COMMIT}.zip",
+        size=180_000_000,
+        files=(JOINTS,),
+        folder="images",
+        aliases=(f"{COMMIT}.zip", f"lsp-{COMMIT}.zip"),
+        content=((JOINTS, "cc66465117888d9f43aac78c15c4548e37df5022640a193f2002fd084cba13ef"),),
+    ),
+)
+NECK, HEAD_TOP = LSPET.names.index("neck"), LSPET.names.index("head_top")
+
+
+def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
+    """The tables of both splits, one person an image; index i, from 0, is of val when i % 10 == 9.
+
+    The box spans the labelled joints. PCKh's unit is the distance from neck to head top.
+    """
+    from scipy.io import loadmat
+
+    try:
+        raw = loadmat(io.BytesIO(labels.read(JOINTS)))["joints"]
+    except Exception as error:  # scipy raises whatever its reader stumbles over
+        raise LabelError(f"{JOINTS} is not LSPET's file ({error!r}); fetch it again") from error
+    if raw.ndim != 3 or raw.shape[:2] != (LSPET.count, 3):
+        raise LabelError(f"joints in {JOINTS} has shape {raw.shape}, not ({LSPET.count}, 3, people)")
+    raw = raw.transpose(2, 0, 1).astype(np.float64)
+    labelled = raw[..., 2] == 1
+    joints = np.where(labelled[..., None], raw[..., :2], 0.0)
+    # Unlabelled joints are negative rubbish and must not stretch the box.
+    low = np.where(labelled[..., None], joints, np.inf).min(axis=1)
+    high = np.where(labelled[..., None], joints, -np.inf).max(axis=1)
+    spread = high - low
+    usable = (labelled.sum(axis=1) >= 2) & (spread > 0).any(axis=1)
+    head = np.linalg.norm(joints[:, NECK] - joints[:, HEAD_TOP], axis=1)
+    head = np.where(labelled[:, NECK] & labelled[:, HEAD_TOP] & (head > 0), head, np.nan)
+    splits = {}
+    index = np.arange(len(raw))
+    for split, mine in (("train", index % 10 != 9), ("val", index % 10 == 9)):
+        rows = index[mine & usable]
+        box = np.hstack([low[rows], spread[rows]])
+        center, scale = crop_of_box(box, input_size)
+        people = table(
+            "lspet", split, [f"im{i + 1:05d}.jpg" for i in rows],
+            image_id=rows, person_id=rows, box=box, center=center, scale=scale, joints=joints[rows],
+            labelled=labelled[rows], visible=labelled[rows], head_size=head[rows], area=box[:, 2] * box[:, 3],
+        )  # fmt: skip
+        unusable = int((mine & ~usable).sum())
+        splits[split] = Split(people, {"fewer than two labelled joints": unusable} if unusable else {})
+    return splits

@@ -1,0 +1,132 @@
+"""From a dataset's archives to its tables of people: parsed, counted, every image checked."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.datasets import archives
+from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets.people import People, Split
+from pipeline.datasets.store import ImageStore, StoreError, image_size
+
+
+class BadImages(ValueError):
+    """Images that cannot be used; the message names the first, the reason and what skips them."""
+
+
+def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Path) -> dict:
+    """Write train.npz, val.npz, summary.json and, for COCO, val_annotations.json; returns the summary.
+
+    data: params.Data. Raises ValueError for labels or images that cannot be used.
+    """
+    labels = archives.open_labels(dataset, data, root)
+    splits = importlib.import_module(f"pipeline.datasets.{dataset}").people(labels, input_size)
+    images = archives.open_images(dataset, data, root)
+    out.mkdir(parents=True, exist_ok=True)
+    summary = {"dataset": dataset, "source": archives.source_kind(data), "splits": {}}
+    for (split, parsed), known in zip(splits.items(), KEYPOINTS[dataset].people, strict=True):
+        people, bad = _without_bad_images(dataset, split, parsed, images, data.on_bad_image)
+        if len(people) == 0:
+            raise ValueError(
+                f"{dataset}: no person of the {split} split is left ({_reasons(parsed.dropped)})"
+            )
+        people.save(out / f"{split}.npz")
+        if parsed.evaluation:
+            _write(out / f"{split}_annotations.json", _without(parsed.evaluation, split, bad), indent=None)
+        summary["splits"][split] = _summary(people, known, parsed, bad)
+    counts = [s["people"] == s["known_people"] for s in summary["splits"].values()]
+    summary["full_size"] = summary["source"] != "demo" and all(counts)
+    _write(out / "summary.json", summary)
+    _say(summary)
+    return summary
+
+
+def check_images(images: ImageStore, sizes: dict[str, tuple[int, int] | None], what: str) -> dict[str, str]:
+    """What is wrong with which image: unreadable, cut short, or of another (height, width) than labelled.
+
+    Reads every image once, in the order on disk, and decodes none.
+    """
+    bad = {}
+    names = images.in_reading_order(sizes)
+    for name in tqdm(
+        names, desc=f"checking {what}", unit=" images", mininterval=_interval(), disable=len(names) < 5000
+    ):
+        try:
+            size = image_size(images.read(name))
+            if sizes[name] is not None and tuple(size) != tuple(sizes[name]):
+                height, width = sizes[name]
+                raise ValueError(f"has {size[1]}x{size[0]} pixels, its label says {width}x{height}")
+        except StoreError as error:
+            bad[name] = str(error)
+        except ValueError as error:
+            bad[name] = f"{name} {error}"
+    return dict(sorted(bad.items()))
+
+
+def _interval() -> float:
+    return 0.2 if sys.stderr.isatty() else 30
+
+
+def _without_bad_images(
+    dataset: str, split: str, parsed: Split, images: ImageStore, on_bad_image: str
+) -> tuple[People, dict[str, str]]:
+    sizes = parsed.sizes or dict.fromkeys(parsed.people.images.tolist())
+    bad = check_images(images, sizes, f"{dataset} {split}")
+    if bad and on_bad_image == "fail":
+        raise BadImages(
+            f"{dataset} {split}: {len(bad)} of {len(sizes)} images cannot be used, first "
+            f"{next(iter(bad.values()))}; replace the archive, or set data.on_bad_image: skip"
+        )
+    return parsed.people.without_images(set(bad)), bad
+
+
+def _without(evaluation: dict, split: str, bad: dict[str, str]) -> dict:
+    """Labels for pycocotools without the skipped images, whose people nobody could find."""
+    images = [image for image in evaluation["images"] if f"{split}2017/{image['file_name']}" not in bad]
+    kept = {image["id"] for image in images}
+    annotations = [a for a in evaluation["annotations"] if a["image_id"] in kept]
+    return {**evaluation, "images": images, "annotations": annotations}
+
+
+def _summary(people: People, known: int, parsed: Split, bad: dict[str, str]) -> dict:
+    dropped = dict(sorted(parsed.dropped.items()))
+    if lost := len(parsed.people) - len(people):
+        dropped["in an image that cannot be used"] = lost
+    return {
+        "people": len(people),
+        "known_people": known,
+        "images": len(people.images),
+        "joints": int(people.labelled.sum()),
+        "joints_occluded": int((people.labelled & ~people.visible).sum()),
+        "people_without_head_size": int(np.isnan(people.head_size).sum()),
+        "dropped": dropped,
+        "images_skipped": bad,
+    }
+
+
+def _say(summary: dict) -> None:
+    for split, s in summary["splits"].items():
+        line = f"{summary['dataset']} {split}: {s['people']} people in {s['images']} images"
+        print(f"{line}; left out: {_reasons(s['dropped'])}")
+        if s["people"] != s["known_people"] and summary["source"] != "demo":
+            print(
+                f"WARNING: {summary['dataset']} {split} has {s['people']} people; the full dataset has "
+                f"{s['known_people']}. Results are not comparable with published ones.",
+                file=sys.stderr,
+            )
+        if s["images_skipped"]:
+            print(
+                f"WARNING: {len(s['images_skipped'])} images skipped, listed in summary.json", file=sys.stderr
+            )
+
+
+def _reasons(dropped: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "nobody"
+
+
+def _write(path: Path, value, indent: int | None = 1) -> None:
+    path.write_text(json.dumps(value, indent=indent) + "\n")

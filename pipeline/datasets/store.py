@@ -1,0 +1,228 @@
+"""Files inside archives or folders, read one at a time, in any order, from any process."""
+
+import os
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+LOCAL_HEADER = struct.Struct("<4s22xHH")
+# A local header's extra field may differ in length from the central one; so much is read for it at once.
+SLACK = 256
+# What a member may unpack to; a declared or real size beyond it is a bomb or a mistake.
+MAX_IMAGE = 64 << 20
+MAX_LABELS = 2 << 30
+MAX_PIXELS = 200_000_000
+
+
+class StoreError(ValueError):
+    """A file that is absent, damaged or not allowed; the message names it and its archive."""
+
+
+class ZipPart:
+    """A zip's members by the names that `key` gives them, stored or deflated, checked by CRC when read.
+
+    The index is arrays, not objects: COCO's 118,000 members take 6 MB and go to each worker as they are.
+    key: member's path -> name, or None for a member that is of no use. Raises StoreError.
+    """
+
+    def __init__(self, path: Path, key, limit: int):
+        self.path, self.limit, self._file = Path(path), limit, None
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+            raise StoreError(
+                f"{self.path} is damaged, cut short or no zip archive ({error}); fetch it again"
+            ) from error
+        rows = []
+        for member in members:
+            check_member_path(member.filename, self.path)
+            name = None if member.is_dir() else key(member.filename)
+            if name is None:
+                continue
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise StoreError(f"{self.path} holds a link, {member.filename!r}, where a file must be")
+            if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise StoreError(f"{self.path}: {member.filename!r} is encrypted or packed in an unknown way")
+            rows.append(
+                (name.encode(), member.header_offset, member.compress_size, member.file_size, member.CRC,
+                 len(member.orig_filename.encode()))
+            )  # fmt: skip
+        rows.sort()
+        columns = list(zip(*rows, strict=True)) or [()] * 6
+        self.names = np.array(columns[0], "S")
+        self.offset, self.packed, self.size = (np.array(column, np.int64) for column in columns[1:4])
+        self.crc, self.name_bytes = np.array(columns[4], np.uint32), np.array(columns[5], np.int32)
+        twice = self.names[1:][self.names[1:] == self.names[:-1]]
+        if len(twice):
+            raise StoreError(f"{self.path} holds {twice[0].decode()!r} twice")
+
+    def __getstate__(self):
+        return {**self.__dict__, "_file": None}
+
+    def __contains__(self, name: str) -> bool:
+        return self._row(name) is not None
+
+    def _row(self, name: str) -> int | None:
+        key = name.encode()
+        row = int(np.searchsorted(self.names, key))
+        return row if row < len(self.names) and self.names[row] == key else None
+
+    def position(self, name: str) -> int:
+        row = self._row(name)
+        return -1 if row is None else int(self.offset[row])
+
+    def contents(self) -> list[tuple[str, int, int]]:
+        """Name, size and CRC of each member: the same for any packing of the same files."""
+        return [
+            (name.decode(), int(size), int(crc))
+            for name, size, crc in zip(self.names, self.size, self.crc, strict=True)
+        ]
+
+    def read(self, name: str) -> bytes:
+        row = self._row(name)
+        if row is None:
+            raise StoreError(f"{name} is not in {self.path}")
+        size, packed = int(self.size[row]), int(self.packed[row])
+        if size > self.limit or packed > self.limit:
+            raise StoreError(
+                f"{name} in {self.path} unpacks to {size} bytes; at most {self.limit} are expected"
+            )
+        if self._file is None:
+            self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        # pread keeps no position, so threads and forked workers may share the file.
+        start = int(self.offset[row])
+        block = self._pread(LOCAL_HEADER.size + int(self.name_bytes[row]) + SLACK + packed, start)
+        data = b""
+        if len(block) >= LOCAL_HEADER.size and block[:4] == b"PK\3\4":
+            _, name_bytes, extra_bytes = LOCAL_HEADER.unpack_from(block)
+            begin = LOCAL_HEADER.size + name_bytes + extra_bytes
+            if len(block) < begin + packed:
+                block += self._pread(begin + packed - len(block), start + len(block))
+            data = block[begin : begin + packed]
+        if packed != size and len(data) == packed:
+            try:
+                # One byte more than declared shows a member that lies about its size.
+                data = zlib.decompressobj(-15).decompress(data, size + 1)
+            except zlib.error:
+                data = b""
+        if len(data) != size or zlib.crc32(data) != self.crc[row]:
+            raise StoreError(f"{name} in {self.path} is damaged; fetch the archive again")
+        return data
+
+    def _pread(self, count: int, offset: int) -> bytes:
+        blocks = []
+        # One call returns at most 2 GB.
+        while count > 0 and (block := os.pread(self._file, count, offset)):
+            blocks.append(block)
+            count, offset = count - len(block), offset + len(block)
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+class FolderPart:
+    """Files of a folder: `names` maps a name to its path below `path`, or is None for one file a name."""
+
+    def __init__(self, path: Path, limit: int, prefix: str = "", names: dict[str, str] | None = None):
+        self.path, self.limit, self.prefix, self.names = Path(path), limit, prefix, names
+
+    def __contains__(self, name: str) -> bool:
+        file = self._file(name)
+        return file is not None and file.is_file()
+
+    def _file(self, name: str) -> Path | None:
+        if self.names is not None:
+            return self.path / self.names[name] if name in self.names else None
+        inner = name.removeprefix(self.prefix)
+        return self.path / inner if "/" not in inner and name.startswith(self.prefix) else None
+
+    def position(self, name: str) -> int:
+        return 0
+
+    def read(self, name: str) -> bytes:
+        file = self._file(name)
+        try:
+            if file is None or not file.is_file():
+                raise StoreError(f"{name} is not in {self.path}")
+            if (size := file.stat().st_size) > self.limit:
+                raise StoreError(f"{file} has {size} bytes; at most {self.limit} are expected")
+            return file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+
+
+class ImageStore:
+    """Files by name from one or several archives and folders; may be pickled, opens what it reads late."""
+
+    def __init__(self, parts: Iterable[ZipPart | FolderPart]):
+        self.parts = list(parts)
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in part for part in self.parts)
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes, never damaged ones where an archive tells; raises StoreError."""
+        for part in self.parts:
+            if name in part:
+                return part.read(name)
+        where = " or ".join(str(part.path) for part in self.parts)
+        raise StoreError(f"{name} is not in {where}")
+
+    def in_reading_order(self, names: Iterable[str]) -> list[str]:
+        """The names as their files follow each other on disk."""
+        return sorted(names, key=lambda name: next(
+            ((row, part.position(name)) for row, part in enumerate(self.parts) if name in part), (-1, 0)
+        ))  # fmt: skip
+
+
+def check_member_path(path: str, archive: Path) -> None:
+    """Raise StoreError for a path that leaves the folder it is unpacked in."""
+    if path.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", path) or ".." in re.split(r"[/\\]", path):
+        raise StoreError(f"{archive} holds the path {path!r}, which leads out of its folder; it is not used")
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a whole image; raises ValueError that says what is wrong.
+
+    JPEG: markers up to the scan and the end marker after it are walked, without decoding. That finds what
+    is cut short or is no image, at a hundredth of a decoder's cost; bytes spoiled inside an archive, its
+    CRC finds. Anything else is decoded.
+    """
+    size, scan = _jpeg_header(data)
+    # Inside a scan FF is always followed by 0 or a restart marker: FF D9 is the end.
+    if scan and data.find(b"\xff\xd9", scan) < 0:
+        raise ValueError("is a JPEG cut short")
+    if not scan or size is None:
+        import cv2
+
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        if image is None:
+            raise ValueError("does not decode as an image")
+        size = image.shape[:2]
+    if size[0] * size[1] > MAX_PIXELS or 0 in size:
+        raise ValueError(f"says it is {size[1]}x{size[0]} pixels")
+    return size
+
+
+def _jpeg_header(data: bytes) -> tuple[tuple[int, int] | None, int]:
+    """(height, width) of a JPEG and where its first scan begins; None and 0 where they are not found."""
+    size, position = None, 2
+    if data[:2] != b"\xff\xd8":
+        return None, 0
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == 0xDA:
+            return size, position
+        # SOF0 to SOF15 without the tables DHT, JPG and DAC that share their range.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 <= len(data):
+            size = struct.unpack_from(">HH", data, position + 5)
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None, 0
