@@ -130,7 +130,7 @@ def read(path: Path | str) -> dict[str, Tensor]:
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} holds no state dict; it must map names to tensors")
-    return {PREFIX.sub("", name, count=1): value for name, value in weights.items()}
+    return {name[PREFIX.match(name).end() :]: value for name, value in weights.items()}
 
 
 def check_hash(path: Path | str) -> None:
