@@ -20,9 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from pipeline import paths
 from pipeline.datasets import transfer
+from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.store import (
     MAX_IMAGE,
     MAX_LABELS,
@@ -124,6 +126,13 @@ def open_labels(dataset: str, data, root: Path) -> ImageStore:
     return _label_store(_found_as_recorded(dataset, data, root))
 
 
+def module(dataset: str) -> ModuleType:
+    """The module of a dataset; raises ArchiveError for an unknown one."""
+    if dataset not in KEYPOINTS:
+        raise ArchiveError(f"{dataset} is no dataset; there are {', '.join(KEYPOINTS)}")
+    return importlib.import_module(f"pipeline.datasets.{dataset}")
+
+
 def source_kind(data) -> str:
     return data.source if data.source in ("demo", "official") else "folder"
 
@@ -132,9 +141,9 @@ def source_kind(data) -> str:
 
 
 def _find(dataset: str, data, root: Path) -> list[Found]:
+    archives = module(dataset).ARCHIVES
     home = root / "data" / "archives" / dataset
     home.mkdir(parents=True, exist_ok=True)
-    archives = importlib.import_module(f"pipeline.datasets.{dataset}").ARCHIVES
     # Ranks, queued experiments and stages may all ask at once; one fetches, the others find it done.
     with _lock(home / ".lock"):
         ledger = Ledger(home / "verified.json")
@@ -175,8 +184,14 @@ def _generate(dataset: str, demo, home: Path) -> Path:
 
 def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset: str) -> Found:
     """An archive under one of its names, else what it unpacks to, in the first folder that has it."""
-    # Also one level down, as an archive unpacked into a folder of its own.
-    inner = [p for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.is_dir()]
+    # Also one level down, as an archive unpacked into a folder of its own, but not in another dataset's.
+    inner = [
+        p
+        for f in folders
+        if f.is_dir()
+        for p in sorted(f.iterdir())
+        if p.is_dir() and p.name not in KEYPOINTS.keys() - {dataset}
+    ]
     for folder in (*folders, *inner):
         for name in (archive.name, *archive.aliases):
             if (folder / name).is_file():
@@ -415,8 +430,7 @@ def _with_images(found: list[Found], dataset: str, home: Path) -> Found:
     """The last of the archives, a tar, with its labelled images in a zip of stored members, made once."""
     last, target = found[-1], _images_path(found, home)
     if not target.is_file():
-        module = importlib.import_module(f"pipeline.datasets.{dataset}")
-        wanted = module.labelled_images(_label_store(found[:-1]))
+        wanted = module(dataset).labelled_images(_label_store(found[:-1]))
         partial = target.with_suffix(".part")
         try:
             _tar_to_zip(last.path, partial, last.archive.image_key, wanted)
