@@ -168,10 +168,12 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
 
 def _generate(dataset: str, demo, home: Path) -> Path:
     """The folder of a synthetic dataset, named by what determines its content: parameters and code."""
-    from pipeline.datasets import synthetic
+    from pipeline.datasets import figures, keypoints, synthetic
 
-    recipe = json.dumps(demo.model_dump(mode="json"), sort_keys=True).encode()
-    key = hashlib.sha256(recipe + Path(synthetic.__file__).read_bytes()).hexdigest()[:12]
+    recipe = hashlib.sha256(json.dumps(demo.model_dump(mode="json"), sort_keys=True).encode())
+    for code in (synthetic, figures, keypoints):
+        recipe.update(Path(code.__file__).read_bytes())
+    key = recipe.hexdigest()[:12]
     folder = home / f"demo-{key}"
     if not folder.is_dir():
         partial = home / f".demo-{key}.part"
@@ -275,17 +277,17 @@ class Ledger:
         return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _hashes(path: Path, ledger: Ledger) -> dict:
-    """The `sha256` and `md5` of a file."""
-    if "sha256" in (row := ledger.get(path)):
+def _hashes(path: Path, ledger: Ledger, kinds: set[str] = frozenset({"sha256"})) -> dict[str, str]:
+    """A file's hashes of some kinds, in one pass."""
+    if kinds <= (row := ledger.get(path)).keys():
         return row
-    digests = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
     with path.open("rb") as file, transfer.progress(f"verifying {path.name}", path.stat().st_size) as bar:
         while block := file.read(BLOCK):
-            for digest in digests:
+            for digest in digests.values():
                 digest.update(block)
             bar.update(len(block))
-    return ledger.put(path, sha256=digests[0].hexdigest(), md5=digests[1].hexdigest())
+    return ledger.put(path, **{kind: digest.hexdigest() for kind, digest in digests.items()})
 
 
 def _entry(archive: Archive, path: Path, ledger: Ledger) -> dict:
@@ -395,7 +397,7 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> dict:
     """The manifest row of an archive that has its published or first-seen hash and holds what it should."""
     if archive.digest:
         kind, expected = archive.digest.split(":")
-        if (actual := _hashes(path, ledger)[kind]) != expected:
+        if (actual := _hashes(path, ledger, {kind, "sha256"})[kind]) != expected:
             raise ArchiveError(f"{archive.name} has {kind} {actual}, not the published {expected}")
     if archive.kind == "zip":
         store = ZipPart(path, archive.any_key, MAX_LABELS)

@@ -125,8 +125,8 @@ def test_a_split_without_people_is_an_error(root):
 # As they are run -------------------------------------------------------------------------------------------
 
 
-def stage(name: str, dataset: str, folder: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def stage(name: str, dataset: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
         [sys.executable, "-m", f"stages.{name}", dataset],
         cwd=folder,
@@ -152,6 +152,18 @@ def test_the_two_stages(tmp_path):
     assert [row["name"] for row in manifest["archives"]] == sorted(mpii_archives(), key=lambda n: "tar" in n)
     assert str(tmp_path) not in (tmp_path / "data/mpii/archives.json").read_text()
     assert len(People.load(tmp_path / "data/mpii/people/val.npz")) == 1
+
+
+def test_an_experiment_in_a_copy_uses_the_main_workspaces_archives(tmp_path):
+    main, copy = tmp_path / "main", tmp_path / "main/.dvc/tmp/exps/1"
+    copy.mkdir(parents=True)
+    write_archives(main / "mine", mpii_archives())
+    project(copy, "mine")
+    for name in ("download", "prepare"):
+        done = stage(name, "mpii", copy, DVC_ROOT=str(main))
+        assert done.returncode == 0, done.stderr
+    assert (copy / "data/mpii/people/train.npz").exists() and not (copy / "data/archives").exists()
+    assert len(list((main / "data/archives/mpii").glob("images-*.zip"))) == 1
 
 
 def test_an_expected_error_is_one_sentence_and_code_1(tmp_path):
