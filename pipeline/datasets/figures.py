@@ -100,7 +100,7 @@ class Figure:
 
 
 def _pose(rng: np.random.Generator) -> Pose:
-    kind = rng.choice(8, p=(0.2, 0.2, 0.18, 0.09, 0.11, 0.1, 0.05, 0.07))
+    kind = rng.choice(8, p=(0.24, 0.21, 0.21, 0.06, 0.1, 0.09, 0.04, 0.05))
 
     def normal(mean, spread):
         return float(mean + spread * np.clip(rng.standard_normal(), -2, 2))
@@ -226,7 +226,7 @@ class Wardrobe:
             accent=random_colour(rng, value=(0.1, 1.0)),
             trousers=random_colour(rng, saturation=(0.1, 0.7), value=(0.15, 0.75)),
             shoes=random_colour(rng, saturation=(0.0, 0.6), value=(0.08, 0.95)),
-            sleeve=float(rng.choice((0.0, 0.6, 1.9), p=(0.2, 0.45, 0.35))),
+            sleeve=float(rng.choice((0.0, 0.6, 1.9), p=(0.25, 0.5, 0.25))),
             leg=float(rng.choice((0.7, 1.95), p=(0.3, 0.7))),
             skirt=bool(rng.random() < 0.15),
             pattern=str(rng.choice(("plain", "stripes", "hoop"), p=(0.55, 0.25, 0.2))),
@@ -332,21 +332,21 @@ def _dress(xyz, points, wear, root, trunk, head, centre, radii, girth, stature, 
         )
         s, e, w = f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"
         bare = wear.sleeve == 0
-        limb(s, e, 0.036, 0.027, wear.shirt if wear.sleeve > 1 else wear.skin, upper, 0.012)
+        limb(s, e, 0.038, 0.03, wear.shirt if wear.sleeve > 1 else wear.skin, upper, 0.012)
         if 0 < wear.sleeve < 1:
-            limb(s, e, 0.043, 0.038, wear.shirt, upper, 0.0125, end=wear.sleeve)
-        limb(e, w, 0.027, 0.019, wear.shirt if wear.sleeve > 1 else wear.skin, fore, 0.014)
+            limb(s, e, 0.045, 0.041, wear.shirt, upper, 0.0125, end=wear.sleeve)
+        limb(e, w, 0.03, 0.022, wear.shirt if wear.sleeve > 1 else wear.skin, fore, 0.014)
         if bare:
-            limb(s, e, 0.037, 0.034, wear.shirt, upper, 0.0122, end=0.12)
-        limb(w, f"{side}_hand", 0.018, 0.021, wear.skin, hand, 0.016)
+            limb(s, e, 0.039, 0.036, wear.shirt, upper, 0.0122, end=0.12)
+        limb(w, f"{side}_hand", 0.022, 0.025, wear.skin, hand, 0.016)
 
         h, k, a = f"{side}_hip", f"{side}_knee", f"{side}_ankle"
         long = wear.leg > 1 and not wear.skirt
-        limb(k, a, 0.036, 0.024, wear.trousers if long else wear.skin, shin)
+        limb(k, a, 0.038, 0.027, wear.trousers if long else wear.skin, shin)
         limb(h, k, 0.058, 0.039, wear.trousers if long else wear.skin, thigh, 0.002)
         if not long and not wear.skirt:
             limb(h, k, 0.061, 0.05, wear.trousers, thigh, 0.003, end=wear.leg)
-        limb(f"{side}_heel", f"{side}_toe", 0.025, 0.019, wear.shoes, foot, 0.006)
+        limb(f"{side}_heel", f"{side}_toe", 0.029, 0.023, wear.shoes, foot, 0.006)
 
     def trunk_paint(canvas, offset, owner):
         _paint_trunk(canvas, offset, owner, xyz, points, wear, trunk, girth, stature, light)
