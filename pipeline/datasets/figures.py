@@ -310,8 +310,8 @@ def _dress(xyz, points, wear, root, trunk, head, centre, radii, girth, stature, 
     """The parts of a person, sorted from back to front."""
     parts: list[Part] = []
 
-    def limb(a, b, ra, rb, colour, label, lift=0.0, start=None, end=None):
-        """A tapered limb between two named points, or between two points along that line."""
+    def limb(a, b, ra, rb, colour, label, lift=0.0, end=None):
+        """A tapered limb from one named point to another, or up to a share `end` of the way."""
         pa, pb = points[a], points[b]
         za, zb = xyz[a][2], xyz[b][2]
         if end is not None:

@@ -178,20 +178,23 @@ def _scene(
 
     placed = []
     for i in range(people):
-        share = rng.uniform(1.25, 1.7) if close else rng.uniform(0.64, 0.88) * 0.93 ** (people - 1)
-        stature = height * share
+        tall = rng.uniform(1.25, 1.7) if close else rng.uniform(0.64, 0.88) * 0.93 ** (people - 1)
+        stature = height * tall
         figure = random_figure(rng, stature, light)
         extent = np.stack(list(figure.points.values()))
         low, high = extent.min(0) - 0.02 * stature, extent.max(0) + 0.02 * stature
         # Slots across the image, then inside it, but for those that its border cuts.
         slack = np.maximum((width, height) - (high - low), 0)
-        share = (i + rng.uniform(0.2, 0.8)) / people if people > 1 else rng.uniform(0, 1)
-        offset = np.array((share, rng.uniform(0.3, 1.0))) * slack - low
+        slot = (i + rng.uniform(0.2, 0.8)) / people if people > 1 else rng.uniform(0, 1)
+        offset = np.array((slot, rng.uniform(0.3, 1.0))) * slack - low
         offset += np.minimum((width, height) - (high - low), 0) / 2 * (1, not close)
         if close:
             offset[1] = rng.uniform(0.03, 0.12) * height - low[1]
-        elif rng.random() < 0.13:
-            offset += stature * rng.uniform(0.12, 0.3) * np.array(((-1, 0), (1, 0), (0, 1)))[rng.integers(3)]
+        elif rng.random() < 0.08:
+            # The image's left, right or lower border cuts off a part.
+            axis, sign = ((0, -1), (0, 1), (1, 1))[rng.integers(3)]
+            flush = -low if sign < 0 else (width, height) - high
+            offset[axis] = flush[axis] + sign * rng.uniform(0.1, 0.3) * (high - low)[axis]
         placed.append((figure, offset))
     # Who stands lower is nearer.
     placed.sort(key=lambda item: max(p[1] for p in item[0].points.values()) + item[1][1])
