@@ -1,25 +1,22 @@
-"""The stage `report`: results of the runs that params.yaml names -> tables, claims, figures, page."""
+"""python -m stages.report: what was measured, beside what the paper reports, as tables, claims and a page."""
 
-import logging
 from pathlib import Path
 
-from pipeline.params import load
+from pipeline import params
 from pipeline.report import environment, page
 from pipeline.report.results import Results, remove_stale
+from stages import main
 
-log = logging.getLogger("report")
 
-
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    params = load()
-    for folder in remove_stale(params):
-        log.info("removed %s, which params.yaml does not name (DVC's cache keeps it)", folder)
+def report() -> None:
+    p = params.load()
+    for folder in remove_stale(p):
+        print(f"report: removed {folder}, which params.yaml does not name; DVC's cache keeps it", flush=True)
     out = Path("reports")
-    page.write(Results(params), out)
-    environment.write(out / "environment.js", params)
-    log.info("the report is %s", out / "index.html")
+    page.write(Results(p), out)
+    environment.write(out / "environment.js", p)
+    print(f"report: {out / 'index.html'}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(report)

@@ -202,6 +202,19 @@ class Results:
         by_seed = [per_joint(group.samples(seed), None) for seed in range(len(group.runs))]
         return self._intervals(group, by_seed, pckh.images, per_joint)
 
+    def map_iou(self, group: Group) -> Estimate | None:
+        """Mean IoU of a PCKh dataset's four maps with the target, percent; None where there are no maps."""
+        if any(metrics.get("map_iou") is None for metrics in group.metrics):
+            return None
+
+        def summarise(samples, weights):
+            # A person counts as often as the image it is in.
+            person = weights[:, np.searchsorted(pckh.images(samples), samples["image_id"])].astype(float)
+            return {"IoU": 100 * person @ samples["map_iou"].mean(1) / person.sum(1)}
+
+        by_seed = [{"IoU": 100 * float(np.mean(metrics["map_iou"]))} for metrics in group.metrics]
+        return self._intervals(group, by_seed, pckh.images, summarise)["IoU"]
+
     def _estimate(self, group: Group, box: str | None, values: dict[str, float]) -> dict[str, Estimate]:
         by_seed = [
             {name: _nan(_metrics(metrics, box).get(name)) for name in values} for metrics in group.metrics

@@ -48,7 +48,9 @@ def test_seeds_become_one_row_with_mean_and_spread(results):
 
 def test_a_difference_is_paired_by_image(results):
     found = results(radius_only=[], datasets=["mpii"])
-    ours, theirs = (found.estimates(group)["Mean"] for group in (found.guided("mpii"), found.baseline("mpii")))
+    ours, theirs = (
+        found.estimates(group)["Mean"] for group in (found.guided("mpii"), found.baseline("mpii"))
+    )
 
     difference = ours - theirs
 

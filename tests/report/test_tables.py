@@ -81,11 +81,21 @@ def test_measured_values_carry_intervals_and_what_they_were_measured_on(results)
 def test_tables_of_our_own_appear_only_with_rows(results):
     assert [table.name for table in tables.make(results())] == ["table1", "table2", "table3"]
     found = results(datasets=["lspet"], radius_sweep=["lspet"], radius_only=[], ablations=["no_seg_loss"])
-    assert [table.name for table in tables.make(found)] == ["table1", "table2", "table3", "lspet", "ablations"]
+    assert [table.name for table in tables.make(found)] == [
+        "table1",
+        "table2",
+        "table3",
+        "lspet",
+        "ablations",
+    ]
     assert not _table(found, "table1").measured
     ablation = _rows(tables.to_csv(_table(found, "ablations")))[-1]
     assert "no segmentation loss" in ablation["method"]
-    assert float(ablation["difference_low"]) <= float(ablation["difference"]) <= float(ablation["difference_high"])
+    assert (
+        float(ablation["difference_low"])
+        <= float(ablation["difference"])
+        <= float(ablation["difference_high"])
+    )
     assert float(ablation["difference"]) < 0
 
 
@@ -103,7 +113,9 @@ def test_markdown_and_latex_hold_each_row(results):
 def test_notes_stand_at_the_rows_they_concern():
     assert tables.notes_of("table2:sg_hrnet") == ("boxes", "digits", "cost")
     assert set(tables.notes_of("3")) == {"boxes"}
-    keys = {f"{name}:{row['key']}" for name in ("table1", "table2", "table3") for row in tables.reported(name)}
+    keys = {
+        f"{name}:{row['key']}" for name in ("table1", "table2", "table3") for row in tables.reported(name)
+    }
     for row in tables.reported("notes"):
         assert set(row["rows"].split()) <= keys
 
