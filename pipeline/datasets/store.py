@@ -51,7 +51,7 @@ class ZipPart:
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise StoreError(f"{self.path}: {member.filename!r} is encrypted or packed in an unknown way")
             rows.append(
-                (name, member.header_offset, member.compress_size, member.file_size, member.CRC,
+                (name.encode(), member.header_offset, member.compress_size, member.file_size, member.CRC,
                  len(member.orig_filename.encode()))
             )  # fmt: skip
         rows.sort()

@@ -1,7 +1,6 @@
 """One file over HTTP, however often the connection breaks."""
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -55,7 +54,7 @@ def _attempt(url: str, path: Path, also_needed: int) -> None:
     import requests
     import urllib3
 
-    partial, label = _partial(path), path.with_name(f".{path.name}.part.json")
+    partial, label = _partial(path), path.with_name(f".{path.name}.validator")
     start, validator = _resume_point(partial, label)
     # A .gz file must arrive as it is: no content encoding, and the raw stream below.
     headers = {"Accept-Encoding": "identity"}
@@ -65,7 +64,10 @@ def _attempt(url: str, path: Path, also_needed: int) -> None:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             status = response.status_code
             if status == 416:
-                partial.unlink()
+                # Killed between the last byte and the renaming: nothing is left to ask for.
+                if response.headers.get("Content-Range") == f"bytes */{start}":
+                    return _finish(partial, label, path)
+                partial.unlink(missing_ok=True)
                 raise _Broken("what was fetched before does not fit the file any more")
             if status in (408, 425, 429) or status >= 500:
                 raise _Broken(f"the server answers {status}")
@@ -86,7 +88,7 @@ def _attempt(url: str, path: Path, also_needed: int) -> None:
             require_free_disk(path.parent, (total or 0) - start + also_needed, path.name)
             strong = response.headers.get("ETag", "")
             validator = strong if strong.startswith('"') else response.headers.get("Last-Modified", "")
-            label.write_text(json.dumps({"url": url, "validator": validator}))
+            label.write_text(validator)
             with partial.open("ab" if start else "wb") as file:
                 with progress(path.name, total, start) as bar:
                     for block in response.raw.stream(BLOCK, decode_content=False):
@@ -95,19 +97,21 @@ def _attempt(url: str, path: Path, also_needed: int) -> None:
                 file.flush()
                 os.fsync(file.fileno())
                 reached = file.tell()
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _Broken(f"the connection failed: {_reason(error)}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise _Broken(f"the connection broke off at {partial_size(path)} bytes") from error
+    except requests.RequestException as error:
+        raise _Broken(f"no connection: {_reason(error)}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TransferError(
-                f"the disk is full at {path.parent}; free some space and run again to go on with {path.name}"
-            ) from error
-        raise _Broken(f"the connection failed: {_reason(error)}") from error
+        raise full_disk(error, path.parent, path.name) from error
     if total is not None and reached < total:
-        raise _Broken(f"it broke off at {reached} of {total} bytes")
+        raise _Broken(f"the connection broke off at {reached} of {total} bytes")
     if total is not None and reached > total:
         partial.unlink()
         raise _Broken(f"it has {reached} bytes instead of {total}")
+    _finish(partial, label, path)
+
+
+def _finish(partial: Path, label: Path, path: Path) -> None:
     partial.replace(path)
     label.unlink(missing_ok=True)
 
@@ -125,14 +129,26 @@ def _partial(path: Path) -> Path:
 def _resume_point(partial: Path, label: Path) -> tuple[int, str]:
     """Where to go on, and what tells that the file on the server is still the same; 0 to begin anew."""
     try:
-        validator = json.loads(label.read_text())["validator"]
+        validator = label.read_text()
         return (partial.stat().st_size, validator) if validator else (0, "")
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return 0, ""
 
 
+def full_disk(error: OSError, folder: Path, what: str) -> Exception:
+    """The error to raise for one of the system: a sentence where the disk is full, else itself."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransferError(
+            f"the disk of {folder} is full; free some space and run again to go on with {what}"
+        )
+    return error
+
+
 def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    """What is at the bottom of it: libraries wrap "connection refused" three times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
 
 
 def require_free_disk(folder: Path, needed: int, what: str) -> None:

@@ -57,7 +57,7 @@ class SGHRNet(HRNet):
         for guide, (transition, stage) in zip(stage_guidance, self.stages(), strict=True):
             features = enter(transition, features)
             logits.append(guide(features[0]))
-            gate_B1hw = self._gate(logits[-1])
+            gate_B1hw = logits[-1].sigmoid()
             if self.applied == "stage_input":
                 features[0] = features[0] * gate_B1hw
             for number, module in enumerate(stage, start=1):
@@ -67,8 +67,5 @@ class SGHRNet(HRNet):
         x_BChw = features[0]
         logits.append(head_guidance(x_BChw))
         if self.applied != "nowhere":
-            x_BChw = x_BChw * self._gate(logits[-1])
+            x_BChw = x_BChw * logits[-1].sigmoid()
         return Output(self.final_layer(x_BChw), torch.cat(logits, dim=1))
-
-    def _gate(self, logits_B1hw: Tensor) -> Tensor:
-        return logits_B1hw.sigmoid()

@@ -9,11 +9,16 @@ import torch
 
 from pipeline.models import build
 
-SMALL = SimpleNamespace(width=8, stem=8, bottlenecks=1, modules=(1, 2, 2), blocks=1)
 
-
-def parameters(fuse_upsample="nearest", apply="last_module", guided_fuse_upsample="bilinear", gate_bias=0.0):
-    model = SimpleNamespace(fuse_upsample=fuse_upsample, small=SMALL)
+def parameters(
+    fuse_upsample="nearest",
+    modules=(1, 2, 2),
+    apply="last_module",
+    guided_fuse_upsample="bilinear",
+    gate_bias=0.0,
+):
+    small = SimpleNamespace(width=8, stem=8, bottlenecks=1, modules=modules, blocks=1)
+    model = SimpleNamespace(fuse_upsample=fuse_upsample, small=small)
     guidance = SimpleNamespace(apply=apply, gate_bias=gate_bias, fuse_upsample=guided_fuse_upsample)
     return {"model": model, "guidance": guidance}
 

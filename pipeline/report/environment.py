@@ -1,0 +1,79 @@
+"""What differs from run to run, for the page to show: commit, versions, MLflow's ids and times. Not tracked."""
+
+import json
+import platform
+import sqlite3
+import subprocess
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.params import Params
+
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "pycocotools",
+    "matplotlib",
+    "dvc",
+    "mlflow",
+)
+
+
+def write(path: Path, params: Params) -> None:
+    """Write environment.js, a script because pages opened from disk may load no other kind of file."""
+    facts = {
+        "written": _time(datetime.now(UTC).timestamp()),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "mlflow": _mlflow({(run.dataset, run.name) for run in params.runs()}),
+    }
+    path.write_text(f"window.environmentFacts = {json.dumps(facts, indent=2)};\n")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _mlflow(runs: set[tuple[str, str]]) -> list[dict]:
+    """The latest MLflow run of each training, read from the store without importing MLflow; none without it."""
+    store = Path(paths.mlflow_store().removeprefix("sqlite:///"))
+    if not store.is_file():
+        return []
+    query = """select e.name, r.name, r.run_uuid, r.start_time, r.end_time from runs r
+               join experiments e on e.experiment_id = r.experiment_id
+               where r.lifecycle_stage = 'active' order by r.start_time"""
+    names = {f"{dataset}/{run}" for dataset, run in runs}
+    latest = {}
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+            for experiment, name, uuid, start, end in connection.execute(query):
+                # A run may carry its dataset in its own name, or in its experiment's.
+                full = name if name in names else f"{experiment.rsplit('/', 1)[-1]}/{name}"
+                if full in names:
+                    times = [_time(t / 1000) if t else None for t in (start, end)]
+                    latest[full] = {"run": full, "id": uuid, "started": times[0], "ended": times[1]}
+    except sqlite3.Error as error:
+        return [{"run": f"the store cannot be read: {error}", "id": "", "started": None, "ended": None}]
+    return [latest[name] for name in sorted(latest)]

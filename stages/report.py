@@ -1,0 +1,22 @@
+"""python -m stages.report: what was measured, beside what the paper reports, as tables, claims and a page."""
+
+from pathlib import Path
+
+from pipeline import params
+from pipeline.report import environment, page
+from pipeline.report.results import Results, remove_stale
+from stages import main
+
+
+def report() -> None:
+    p = params.load()
+    for folder in remove_stale(p):
+        print(f"report: removed {folder}, which params.yaml does not name; DVC's cache keeps it", flush=True)
+    out = Path("reports")
+    page.write(Results(p), out)
+    environment.write(out / "environment.js", p)
+    print(f"report: {out / 'index.html'}", flush=True)
+
+
+if __name__ == "__main__":
+    main(report)

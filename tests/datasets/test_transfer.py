@@ -1,0 +1,160 @@
+"""Each way in which a download goes wrong, and that the next try gets to the right end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.datasets import transfer
+from pipeline.datasets.transfer import TransferError, download
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch) -> list[float]:
+    """The pauses that were made, none of them waited for."""
+    made = []
+    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=made.append))
+    return made
+
+
+@pytest.fixture
+def url(server) -> str:
+    server.files["/a.zip"] = CONTENT
+    return f"{server.url}/a.zip"
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_whole_file_arrives_and_leaves_nothing_else(url, tmp_path):
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert left(tmp_path) == ["a.zip"]
+
+
+def test_cut_connections_are_resumed_by_range(url, server, tmp_path, pauses):
+    server.faults = ["cut", "cut"]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert [r[1] for r in server.requests] == [None, "bytes=150000-", "bytes=225000-"]
+    assert pauses == [1, 1]
+
+
+def test_pauses_grow_while_nothing_new_arrives_and_then_it_ends(url, server, tmp_path, pauses):
+    server.faults = [500] * 20
+    with pytest.raises(TransferError, match=r"a\.zip cannot be fetched .*answers 500.*data\.source"):
+        download(url, tmp_path / "a.zip")
+    assert pauses == sorted(pauses) and pauses[-1] >= 30 * pauses[0]
+    assert left(tmp_path) == []
+
+
+def test_a_server_error_then_success(url, server, tmp_path):
+    server.faults = [500, 503]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_not_found_ends_at_once_and_says_what_to_do(server, tmp_path, pauses):
+    with pytest.raises(TransferError, match=r"gone\.zip answers 404; put gone\.zip into a folder"):
+        download(f"{server.url}/gone.zip", tmp_path / "gone.zip")
+    assert pauses == [] and left(tmp_path) == []
+
+
+def test_no_server_at_all_is_said_in_few_words(server, tmp_path):
+    server.close()
+    with pytest.raises(TransferError, match=r"fetched \(no connection: \[Errno 111\] Connection refused\)"):
+        download(f"{server.url}/a.zip", tmp_path / "a.zip")
+
+
+def test_without_ranges_it_starts_over(url, server, tmp_path):
+    server.faults = ["cut", "no range"]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_that_always_breaks_is_given_up(url, server, tmp_path, pauses):
+    server.etag = None
+    server.faults = ["cut"] * 50
+    with pytest.raises(TransferError, match="run again"):
+        download(url, tmp_path / "a.zip")
+    assert len(server.requests) == len(transfer.PAUSES) + 1
+
+
+def test_a_length_that_is_not_kept_is_never_a_whole_file(url, server, tmp_path):
+    server.faults = ["wrong length"]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_another_range_than_asked_for_is_not_appended(url, server, tmp_path):
+    server.faults = ["cut", "other range"]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_file_that_changed_on_the_server_is_not_stitched_together(url, server, tmp_path):
+    server.faults = ["cut", *[500] * 9]
+    with pytest.raises(TransferError):
+        download(url, tmp_path / "a.zip")
+    server.files["/a.zip"], server.etag, server.faults = CONTENT[::-1], '"2"', []
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT[::-1]
+
+
+def test_killed_between_the_last_byte_and_the_renaming(url, tmp_path, server):
+    (tmp_path / ".a.zip.part").write_bytes(CONTENT)
+    (tmp_path / ".a.zip.validator").write_text(server.etag)
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert left(tmp_path) == ["a.zip"] and len(server.requests) == 1
+
+
+def test_killed_in_mid_download(server, tmp_path):
+    server.files["/big.zip"] = content = np.random.default_rng(1).bytes(8 << 20)
+    server.faults = ["slow"]
+    code = (
+        "import sys; from pathlib import Path; from pipeline.datasets.transfer import download;"
+        "download(sys.argv[1], Path(sys.argv[2]))"
+    )
+    target, partial = tmp_path / "big.zip", tmp_path / ".big.zip.part"
+    child = subprocess.Popen([sys.executable, "-c", code, f"{server.url}/big.zip", str(target)])
+    deadline = time.monotonic() + 20
+    while not (partial.exists() and partial.stat().st_size >= 1 << 20):
+        assert time.monotonic() < deadline and child.poll() is None
+        os.sched_yield()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    reached = partial.stat().st_size
+    assert not target.exists() and reached < len(content)
+    download(f"{server.url}/big.zip", target)
+    assert target.read_bytes() == content
+    assert server.requests[-1][1] == f"bytes={reached}-"
+
+
+def test_a_full_disk_is_met_before_the_first_byte(url, server, tmp_path, monkeypatch):
+    usage = transfer.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        transfer.shutil, "disk_usage", lambda path: usage._replace(free=transfer.RESERVE + 299_999)
+    )
+    with pytest.raises(TransferError, match=r"GB free, but a\.zip needs"):
+        download(url, tmp_path / "a.zip")
+    assert left(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_under_way_keeps_what_is_there(url, tmp_path):
+    # The kernel's device that is always full.
+    (tmp_path / ".a.zip.part").symlink_to("/dev/full")
+    with pytest.raises(TransferError, match="is full; free some space and run again"):
+        download(url, tmp_path / "a.zip")
+    (tmp_path / ".a.zip.part").unlink()
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT

@@ -1,0 +1,183 @@
+"""The report as a whole: the same bytes every time, one page that needs nothing else, usable in a browser."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import claims, environment, figures, page, tables
+
+# The paper's networks, so that no others need to be counted for claim 8, which takes seconds.
+NETWORKS = {"guided": "sg_hrnet_w32", "baselines": ["hrnet_w32"], "input__size": [256, 192]}
+# A browser's window has a least width, a frame has none.
+FRAME = """<!doctype html><body><iframe width="{width}" height="900" srcdoc="{page}"></iframe></body>"""
+# Run in the page: what a person with mouse, keyboard or phone would notice.
+PROBE = """
+<script>
+addEventListener("load", () => {
+const table = document.querySelector("table.sortable"), button = [...table.tHead.querySelectorAll("button")]
+  .find((one) => one.textContent === "Mean");
+const column = button.parentElement.cellIndex;
+const means = () => [...table.tBodies[0].rows].map((row) => parseFloat(row.cells[column].dataset.value ??
+  row.cells[column].textContent));
+const before = means();
+button.focus(); button.click();
+const down = means();
+button.click();
+const up = means();
+button.click();
+parent.document.body.dataset.probe = JSON.stringify({
+  width: innerWidth, scroll: document.documentElement.scrollWidth,
+  images: [...document.images].map((image) => image.complete && image.naturalWidth),
+  before, down, up, after: means(), focused: document.activeElement === button,
+  dark: getComputedStyle(document.body).backgroundColor,
+  links: [...document.querySelectorAll("a[href^='#']")].filter((a) => !document.querySelector(a.getAttribute("href")))
+    .map((a) => a.getAttribute("href")),
+  environment: document.querySelector("#environment").innerText,
+});
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def written(results_once, tmp_path_factory):
+    """The folder of a report on demo results."""
+    found = results_once(seeds=[0, 1], **NETWORKS)
+    out = tmp_path_factory.mktemp("workspace") / "reports"
+    page.write(found, out)
+    environment.write(out / "environment.js", found.params)
+    return out
+
+
+def _render(found) -> str:
+    """The page without its figures."""
+    return page.render(found, tables.make(found), claims.judge(found), [])
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path, results):
+    found = results(datasets=["mpii"], radius_only=[], **NETWORKS)
+    contents = []
+    for name in ("first", "second"):
+        page.write(found, tmp_path / name)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    text = b"".join(contents[0].values())
+    assert str(tmp_path).encode() not in text and b"matplotlib.org" not in contents[0][Path("index.html")]
+
+
+def test_every_file_that_dvc_declares_is_there(written):
+    names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
+    for table in ("table1", "table2", "table3"):
+        assert {f"{table}.csv", f"{table}.md", f"{table}.tex", f"figures/{table}.svg"} <= names
+    assert {"claims.csv", "summary.json", "index.html", "figures/predictions-mpii.png"} <= names
+    assert {f"plots/{name}-mpii.csv" for name in ("dwa", "losses", "map_iou", "accuracy_by_radius")} <= names
+
+
+def test_the_summary_is_short_and_named_alike_for_every_radius(results):
+    summary = page.summary(results(radius=7))
+    assert list(summary) == ["mpii", "coco"]
+    assert set(summary["mpii"]) == {"hrnet_small", "sg", "sg_r3", "sg_r5", "sg_r9", "gain"}
+    assert set(summary["coco"]) == {"hrnet_small", "sg", "gain"}
+    assert summary["mpii"]["gain"] == pytest.approx(
+        summary["mpii"]["sg"] - summary["mpii"]["hrnet_small"], abs=0.011
+    )
+
+
+def test_a_report_leaves_nothing_of_an_earlier_one(tmp_path, results, monkeypatch):
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
+    page.write(results(**lists, **NETWORKS), tmp_path / "reports")
+    assert (tmp_path / "reports" / "lspet.csv").is_file()
+    page.write(results(**NETWORKS), tmp_path / "reports")
+    assert not (tmp_path / "reports" / "lspet.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"source": "demo"}, "Demo data. This is not a reproduction of the paper."),
+        ({"source": "folder"}, "A sample of the data. This is not a reproduction of the paper."),
+    ],
+)
+def test_demo_and_mirror_data_cannot_be_taken_for_a_reproduction(results, data, words):
+    text = _render(results(**data, **NETWORKS))
+    assert words in text
+    rows = re.findall(r'<tr class="measured">.*?</tr>', text, re.S)
+    assert rows and all("synthetic" in row or "sample" in row for row in rows)
+
+
+def test_full_data_bear_no_banner(results):
+    text = _render(results(source="official", full_size=True, **NETWORKS))
+    assert "This is not a reproduction" not in text and "synthetic" not in text
+
+
+def test_the_page_loads_nothing_from_the_network(written):
+    text = (written / "index.html").read_text()
+    loaded = re.findall(r'(?:src|srcset)="([^"]{,40})|<link[^>]*href="([^"]{,40})|url\(([^)]{,40})', text)
+    sources = {source for found in loaded for source in found if source}
+    assert all(source.startswith("data:") or source == "environment.js" for source in sources)
+
+
+def test_what_differs_from_run_to_run_is_beside_the_page(params, monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    environment.write(tmp_path / "environment.js", params())
+    text = (tmp_path / "environment.js").read_text()
+    facts = json.loads(text.removeprefix("window.environmentFacts = ").removesuffix(";\n"))
+    assert facts["python"].startswith("3.") and facts["packages"]["numpy"] and facts["mlflow"] == []
+
+
+def test_importing_the_report_needs_neither_torch_nor_mlflow():
+    code = (
+        "import sys, stages.report; "
+        "print(sorted({'torch', 'mlflow', 'dvc', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (375, True)])
+def test_the_page_in_a_browser(written, tmp_path, width, dark):
+    facts, log = _probe(written, tmp_path, width, dark)
+
+    assert "CONSOLE" not in log
+    assert facts["width"] == width and facts["scroll"] <= width
+    assert facts["images"] and all(facts["images"])
+    numbers = [value for value in facts["before"] if value is not None]
+    assert facts["down"] == sorted(numbers, reverse=True) and facts["up"] == sorted(numbers)
+    assert facts["after"] == facts["before"] and facts["focused"]
+    assert facts["links"] == []
+    assert "Commit" in facts["environment"] and "Python" in facts["environment"]
+    red, green, blue = map(int, re.findall(r"\d+", facts["dark"])[:3])
+    assert (red + green + blue < 150) == dark
+
+
+def _probe(written: Path, tmp_path: Path, width: int, dark: bool) -> tuple[dict, str]:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium to open the page with")
+    text = (written / "index.html").read_text().replace("</body>", PROBE + "</body>")
+    path = written / "frame.html"
+    path.write_text(FRAME.format(width=width, page=html.escape(text)))
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=5000 --dump-dom"
+    )
+    command = [
+        browser,
+        *flags.split(),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1400,1000",
+    ]
+    if dark:
+        command.append("--blink-settings=preferredColorScheme=0")
+    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120)
+    found = re.search(r'<body data-probe="([^"]*)"', done.stdout)
+    assert found, done.stderr[-2000:]
+    return json.loads(html.unescape(found[1])), done.stderr

@@ -1,0 +1,75 @@
+"""Reading the runs that the parameters name, and leaving no trace of others."""
+
+import numpy as np
+import pytest
+
+from pipeline.report.results import MissingResult, Results, remove_stale
+
+
+def test_folders_that_the_parameters_do_not_name_are_removed(tmp_path, params):
+    found = params(radius=5)
+    root = tmp_path / "results"
+    named = [root / run.dataset / run.name for run in found.runs()]
+    stale = [root / "mpii" / "sg_hrnet_small-r7-s0", root / "lspet" / "hrnet_small-s0"]
+    for folder in named + stale:
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text("{}")
+    (root / ".gitignore").write_text("/mpii\n")
+
+    assert sorted(remove_stale(found, root)) == sorted(stale)
+
+    assert all(folder.is_dir() for folder in named)
+    assert not any(folder.exists() for folder in stale) and not (root / "lspet").exists()
+    assert (root / ".gitignore").is_file()
+    assert remove_stale(found, root) == []
+
+
+def test_nothing_to_remove_where_nothing_was_evaluated(tmp_path, params):
+    assert remove_stale(params(), tmp_path / "results") == []
+
+
+def test_a_run_without_results_is_an_error_that_names_its_file(tmp_path, params):
+    with pytest.raises(MissingResult, match=r"results/mpii/hrnet_small-s0/metrics\.json is missing"):
+        Results(params(), tmp_path)
+
+
+def test_seeds_become_one_row_with_mean_and_spread(results):
+    found = results(seeds=[0, 1, 2], radius_only=[], datasets=["mpii"])
+    group = found.guided("mpii")
+    means = [metrics["pckh"]["Mean"] for metrics in group.metrics]
+
+    estimate = found.estimates(group)["Mean"]
+
+    assert [run.seed for run in group.runs] == [0, 1, 2] and group.name == "sg_hrnet_small-r5"
+    assert estimate.value == pytest.approx(np.mean(means))
+    assert estimate.spread == pytest.approx(np.std(means, ddof=1))
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_a_difference_is_paired_by_image(results):
+    found = results(radius_only=[], datasets=["mpii"])
+    ours, theirs = (
+        found.estimates(group)["Mean"] for group in (found.guided("mpii"), found.baseline("mpii"))
+    )
+
+    difference = ours - theirs
+
+    assert difference.value == pytest.approx(ours.value - theirs.value)
+    # Both networks err on the same people, so that the difference is known better than either.
+    apart = np.hypot(ours.high - ours.low, theirs.high - theirs.low)
+    assert difference.high - difference.low < 0.8 * apart
+
+
+def test_detected_boxes_without_a_detectors_file_are_not_available(results):
+    found = results()
+    assert found.values(found.guided("coco"), "detected") is None
+    assert found.estimates(found.guided("coco"), "detected") is None
+    assert found.estimates(found.guided("coco"), "ground_truth")["AP"].value > 0
+
+
+def test_estimates_of_joints_agree_with_the_columns(results):
+    found = results(radius_only=[], datasets=["mpii"])
+    group = found.guided("mpii")
+    joints, columns = found.joints(group), found.estimates(group)
+    ankles = [joints[name].value for name in ("right_ankle", "left_ankle")]
+    assert np.mean(ankles) == pytest.approx(columns["Ankle"].value)

@@ -1,0 +1,128 @@
+"""The tables: the paper's rows verbatim, the measured ones under them, and never a mix of boxes."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from pipeline.report import tables
+
+
+def _rows(text: str) -> list[dict]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _table(results, name: str) -> tables.Table:
+    return {table.name: table for table in tables.make(results)}[name]
+
+
+@pytest.fixture(scope="module")
+def paper_lines(shared) -> list[str]:
+    return (shared / "paper" / "sg-hrnet.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("name", "count"), [("table1", 7), ("table2", 12), ("table3", 3)])
+def test_reported_rows_are_the_papers_to_the_letter(paper_lines, name, count):
+    rows = tables.reported(name)
+    assert len(rows) == count
+    printed = [re.sub(r"\s", "", line) for line in paper_lines]
+    order = ["method", "backbone", "pretraining", "input_size", "params", "gflops"]
+    if name == "table1":
+        order = ["method", "params", "gflops"]
+    metrics = [key for key in rows[0] if key[0].isupper()]
+    for row in rows:
+        line = "".join(row.get(key, "") for key in order + metrics)
+        assert re.sub(r"\s", "", line) in printed
+
+
+def test_measured_rows_stand_under_the_row_they_belong_to(results):
+    rows = _rows(tables.to_csv(_table(results(), "table1")))
+    names = [(row["method"], row["row"]) for row in rows]
+    assert names[:2] == [("HRNet-W32 [4]", "reported"), ("HRNet (small)", "measured")]
+    assert names[-2:] == [("Our", "reported"), ("SG-HRNet (small), r = 5", "measured")]
+    assert len(names) == 7 + 2
+
+
+def test_table3_has_a_row_for_each_radius_and_for_a_radius_the_paper_did_not_try(results):
+    rows = _rows(tables.to_csv(_table(results(radius=7), "table3")))
+    assert [(row["row"], row["radius"]) for row in rows] == [
+        ("reported", "3"), ("measured", "3"), ("reported", "5"), ("measured", "5"),
+        ("reported", "9"), ("measured", "9"), ("measured", "7"),
+    ]  # fmt: skip
+
+
+def test_kinds_of_box_have_rows_of_their_own(results):
+    rows = _rows(tables.to_csv(_table(results(), "table2")))
+    measured = [row for row in rows if row["row"] == "measured"]
+    assert [row["box"] for row in measured] == ["ground truth", "detected"] * 2
+    assert [row["AP"] == "not available" for row in measured] == [False, True] * 2
+    assert "0.00" not in {row["AP"] for row in measured}
+
+
+def test_a_network_from_scratch_stands_under_the_row_without_pretraining(results):
+    rows = _rows(tables.to_csv(_table(results(), "table2")))
+    at = [row["method"] for row in rows].index("HRNet (small)")
+    assert (rows[at - 1]["pretraining"], rows[at]["pretraining"]) == ("N", "none")
+
+
+def test_measured_values_carry_intervals_and_what_they_were_measured_on(results):
+    found = results(seeds=[0, 1])
+    rows = _rows(tables.to_csv(_table(found, "table1")))
+    row = rows[-1]
+    assert float(row["Mean_low"]) <= float(row["Mean"]) <= float(row["Mean_high"])
+    assert float(row["Mean_sd"]) >= 0
+    assert row["data"] == "demo: 60 synthetic people, not MPII"
+    assert row["source"] == "mpii/sg_hrnet_small-r5-s0 mpii/sg_hrnet_small-r5-s1" and row["seeds"] == "2"
+    assert (row["params"], row["gflops"], row["gmacs"]) == ("28573237", "7.23", "7.763")
+    assert row["input_size"] == "128 × 96" and row["pretraining"] == "none"
+
+
+def test_tables_of_our_own_appear_only_with_rows(results):
+    assert [table.name for table in tables.make(results())] == ["table1", "table2", "table3"]
+    found = results(datasets=["lspet"], radius_sweep=["lspet"], radius_only=[], ablations=["no_seg_loss"])
+    assert [table.name for table in tables.make(found)] == [
+        "table1",
+        "table2",
+        "table3",
+        "lspet",
+        "ablations",
+    ]
+    assert not _table(found, "table1").measured
+    ablation = _rows(tables.to_csv(_table(found, "ablations")))[-1]
+    assert "no segmentation loss" in ablation["method"]
+    assert (
+        float(ablation["difference_low"])
+        <= float(ablation["difference"])
+        <= float(ablation["difference_high"])
+    )
+    assert float(ablation["difference"]) < 0
+
+
+def test_markdown_and_latex_hold_each_row(results):
+    table = _table(results(), "table2")
+    markdown, latex = tables.to_markdown(table), tables.to_latex(table)
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(table.rows) and len({line.count("|") for line in lines}) == 1
+    body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert body.count(r"\\") == len(table.rows)
+    assert not re.search(r"(?<!\\)[%#_]", body)
+    assert "76.3" in body and "not available" in body
+
+
+def test_notes_stand_at_the_rows_they_concern():
+    assert tables.notes_of("table2:sg_hrnet") == ("boxes", "digits", "cost")
+    assert set(tables.notes_of("3")) == {"boxes"}
+    keys = {
+        f"{name}:{row['key']}" for name in ("table1", "table2", "table3") for row in tables.reported(name)
+    }
+    for row in tables.reported("notes"):
+        assert set(row["rows"].split()) <= keys
+
+
+def test_what_is_left_out_is_named_with_the_parameter_that_adds_it(results):
+    found = results(datasets=["mpii"], radius_only=[])
+    lines = tables.left_out(found)
+    assert any(line.startswith("COCO 2017") and "`radius_only`" in line for line in lines)
+    assert any(line.startswith("LSPET") and "`radius_sweep`" in line for line in lines)
+    assert any("`ablations`" in line for line in lines) and any("`seeds`" in line for line in lines)

@@ -1,0 +1,84 @@
+"""A few small pictures with joints, enough to train on for a moment."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import params
+from pipeline.codec import segmentation
+from pipeline.datasets.people import People
+from pipeline.tracking import NoTracker
+from pipeline.training import loop
+from tests.conftest import ROOT
+
+
+class Pictures:
+    """An image store in memory."""
+
+    def __init__(self, count: int):
+        rng = np.random.default_rng(0)
+        noise = [
+            cv2.GaussianBlur(rng.integers(0, 256, (90, 80, 3), np.uint8), (0, 0), 4) for _ in range(count)
+        ]
+        self.data = {f"{i}.jpg": cv2.imencode(".jpg", image)[1].tobytes() for i, image in enumerate(noise)}
+
+    def read(self, name: str) -> bytes:
+        return self.data[name]
+
+
+def some_people(count: int, split: str = "train") -> People:
+    rng = np.random.default_rng(len(split))
+    joints = rng.uniform(10, 70, (count, 16, 2))
+    labelled = rng.random((count, 16)) < 0.9
+    return People(
+        dataset="mpii", split=split, images=np.array([f"{i}.jpg" for i in range(count)]),
+        image=np.arange(count, dtype=np.int32), image_id=np.arange(1, count + 1),
+        person_id=np.arange(1, count + 1) * 1000 + 1, box=np.tile([5.0, 5, 70, 80], (count, 1)),
+        center=np.tile([40.0, 45.0], (count, 1)), scale=np.tile([0.35, 0.45], (count, 1)),
+        joints=joints * labelled[..., None], labelled=labelled, visible=labelled,
+        head_size=np.full(count, 12.0), area=np.full(count, 5600.0),
+    )  # fmt: skip
+
+
+def some_params(**groups) -> params.Params:
+    """The demo's parameters with a smaller network and input; keyword groups replace single values."""
+    p = params.load(ROOT / "profiles" / "demo.yaml")
+    small = {"width": 4, "stem": 8, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1}
+    changes = {
+        "input": {"size": (64, 64)},
+        "model": {"small": p.model.small.model_copy(update=small)},
+        "train": {"epochs": 3, "batch_size": 4, "lr_drops": [2], "log_every": 2, "validate_every": 2},
+        "compute": {"workers": 0, "device": "cpu"},
+    }
+    for group, values in groups.items():
+        changes[group] = changes.get(group, {}) | values
+    return p.model_copy(update={k: getattr(p, k).model_copy(update=v) for k, v in changes.items()})
+
+
+@pytest.fixture
+def make_task():
+    """A task of training on twelve pictures; `radius` None is the baseline."""
+
+    def make(radius: int | None = 3, ablation: str | None = None, **groups) -> loop.Task:
+        p = some_params(**groups)
+        val = some_people(6, "val")
+        return loop.Task(
+            run=params.Run(
+                "mpii", "hrnet_small" if radius is None else "sg_hrnet_small", radius, 0, ablation
+            ),
+            params=p,
+            train=some_people(12),
+            val=val,
+            images=Pictures(12),
+            maps=None if radius is None else segmentation.of_people(val, p.input.size, radius),
+            pretrained=lambda network: "none",
+            accuracy=lambda image_xy, scores: float(np.linalg.norm(image_xy - val.joints, axis=-1).mean()),
+            tracker=NoTracker(),
+        )
+
+    return make
+
+
+__all__ = ["Pictures", "make_task", "replace", "some_params", "some_people"]

@@ -1,0 +1,69 @@
+"""Crops, augmentation and the order of the batches."""
+
+import numpy as np
+import pytest
+
+from pipeline.codec import crop
+from pipeline.training import loader
+from tests.training.conftest import Pictures, some_params, some_people
+
+
+@pytest.fixture
+def crops():
+    p = some_params()
+    return loader.Crops(some_people(12), Pictures(12), p.input.size, p.augment, seed=3)
+
+
+def test_a_crop_is_the_same_whenever_it_is_read_and_another_in_the_next_epoch(crops):
+    first, again, later = crops[5, 2], crops[5, 2], crops[6, 2]
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    assert not np.array_equal(first["input"], later["input"])
+
+
+def test_mirrored_joints_change_sides(crops):
+    row = 0
+    epoch = next(epoch for epoch in range(50) if crops.matrix(epoch, row)[1])
+    matrix, flip = crops.matrix(epoch, row)
+    input_xy, labelled = crops.joints(matrix, flip, row)
+    plain = crop.transform(crops.people.joints[row], matrix)
+    # MPII: 0 is the right ankle, 5 the left one.
+    np.testing.assert_array_equal(input_xy[0], plain[5])
+    assert labelled[0] == crops.people.labelled[row][5]
+    assert np.linalg.det(matrix[:, :2]) < 0
+
+
+def test_draws_are_hrnets():
+    augment = some_params(augment={"rotation_std": 45, "scale_std": 0.35}).augment
+    draws = np.array([loader.draw(augment, np.random.default_rng([0, 0, row])) for row in range(20_000)])
+    zoom, rotation, flip = draws.T
+    assert zoom.min() == pytest.approx(0.65) and zoom.max() == pytest.approx(1.35)
+    # A normal cut at one standard deviation has 31.7% of its draws on the cuts.
+    assert np.mean((zoom <= 0.65001) | (zoom >= 1.34999)) == pytest.approx(0.317, abs=0.01)
+    assert np.mean(rotation != 0) == pytest.approx(0.6, abs=0.01)
+    assert np.abs(rotation).max() == pytest.approx(90) and np.mean(np.abs(rotation) == 90) < 0.04
+    assert flip.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_epoch_visits_nobody_twice_and_ranks_share_a_batch():
+    whole = list(loader.Schedule(103, 10, 2, seed=0))
+    assert len(whole) == 20
+    rows = [row for batch in whole[:10] for _, row in batch]
+    assert len(set(rows)) == 100
+    halves = [list(loader.Schedule(103, 10, 2, 0, rank, 2)) for rank in range(2)]
+    for batch, first, second in zip(whole, *halves, strict=True):
+        assert sorted(first + second) == sorted(batch) and len(first) == len(second) == 5
+
+
+def test_a_schedule_begun_in_the_middle_goes_on_as_the_whole_one():
+    whole, part = loader.Schedule(20, 4, 3, seed=1), loader.Schedule(20, 4, 3, seed=1)
+    part.start = 7
+    assert list(part) == list(whole)[7:]
+    assert [row for _, row in list(whole)[7]] == whole.rows(7).tolist()
+
+
+def test_reduced_decoding_takes_effect_and_shows_the_same(crops):
+    people, pictures = crops.people, crops.images
+    plain = loader.Crops(people, pictures, (32, 32))
+    reduced = loader.Crops(people, pictures, (32, 32), reduced_decoding=True)
+    a, b = plain[0, 0]["input"].astype(int), reduced[0, 0]["input"]
+    assert not np.array_equal(a, b) and np.abs(a - b).mean() < 8

@@ -1,0 +1,144 @@
+"""Training as section 3.4 describes it, and stopped at any moment."""
+
+import csv
+import io
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.training import loop
+from pipeline.training.checkpoint import Checkpoint
+
+CPU = loop.Ranks(0, 1, torch.device("cpu"))
+
+
+def run(task, folder, key="run") -> dict:
+    with Checkpoint(folder, key) as checkpoint:
+        return loop.train(task, checkpoint, CPU)
+
+
+def equal(a: dict, b: dict) -> bool:
+    return a["history"] == b["history"] and all(
+        torch.equal(a["weights"][name], b["weights"][name]) for name in a["weights"]
+    )
+
+
+def steps(result: dict) -> list[dict]:
+    return [row for row in result["history"] if row["kind"] == "step"]
+
+
+def test_eq7_total_loss_is_the_weighted_sum(make_task, tmp_path):
+    result = run(make_task(train={"log_every": 1}), tmp_path)
+    assert len(steps(result)) == 9
+    for row in steps(result):
+        expected = row["w_seg"] * 0.002 * row["loss_seg"] + row["w_key"] * row["loss_key"]
+        assert row["loss"] == pytest.approx(expected, rel=1e-5)
+        assert row["w_key"] + row["w_seg"] == pytest.approx(2, rel=1e-6)
+
+
+def test_eq8_to_10_weights_follow_from_the_two_losses_before(make_task, tmp_path):
+    rows = steps(run(make_task(train={"log_every": 1}), tmp_path))
+    assert [(row["w_key"], row["w_seg"]) for row in rows[:2]] == [(1, 1)] * 2
+    for before, last, row in zip(rows, rows[1:], rows[2:], strict=False):
+        r_key, r_seg = last["loss_key"] / before["loss_key"], last["loss_seg"] / before["loss_seg"]
+        assert row["r_key"] == pytest.approx(r_key, rel=1e-5)
+        assert row["w_key"] == pytest.approx(
+            2 * math.exp(r_key) / (math.exp(r_key) + math.exp(r_seg)), rel=1e-5
+        )
+
+
+def test_dwa_per_epoch_keeps_its_weights_within_an_epoch(make_task, tmp_path):
+    rows = steps(run(make_task(dwa={"per": "epoch"}, train={"log_every": 1}), tmp_path))
+    weights = [{row["w_key"] for row in rows if row["epoch"] == epoch} for epoch in range(3)]
+    assert weights[:2] == [{1.0}, {1.0}] and len(weights[2]) == 1
+    means = [np.mean([row["loss_key"] for row in rows if row["epoch"] == epoch]) for epoch in range(2)]
+    assert rows[-1]["r_key"] == pytest.approx(means[1] / means[0], rel=1e-4)
+
+
+def test_learning_rate_drops_after_so_many_finished_epochs(make_task, tmp_path):
+    rows = steps(run(make_task(train={"log_every": 1, "lr": 0.01}), tmp_path))
+    assert [row["lr"] for row in rows] == [0.01] * 6 + [0.001] * 3
+
+
+def test_the_baseline_has_no_segmentation_loss_and_no_weights(make_task, tmp_path):
+    result = run(make_task(radius=None), tmp_path)
+    assert all("loss_seg" not in row and row["loss"] == row["loss_key"] for row in steps(result))
+    text = loop.history_csv(result["history"]).decode()
+    assert next(csv.DictReader(io.StringIO(text)))["w_seg"] == ""
+
+
+def test_without_segmentation_loss_the_maps_still_attend_and_are_not_supervised(make_task, tmp_path):
+    result = run(make_task(ablation="no_seg_loss", train={"log_every": 1}), tmp_path)
+    for row in steps(result):
+        assert row["loss"] == pytest.approx(row["loss_key"]) and row["w_key"] == 1
+    supervised = run(make_task(), tmp_path, "other")
+    assert not torch.equal(
+        supervised["weights"]["guidance.0.score.weight"], result["weights"]["guidance.0.score.weight"]
+    )
+
+
+def test_fixed_weights_stay_at_one(make_task, tmp_path):
+    rows = steps(run(make_task(ablation="fixed_weights"), tmp_path))
+    assert {(row["w_key"], row["w_seg"]) for row in rows} == {(1.0, 1.0)}
+
+
+def test_two_runs_are_equal_to_the_last_bit(make_task, tmp_path):
+    assert equal(run(make_task(), tmp_path, "a"), run(make_task(), tmp_path, "b"))
+
+
+def test_workers_change_nothing(make_task, tmp_path):
+    assert equal(run(make_task(), tmp_path, "a"), run(make_task(compute={"workers": 2}), tmp_path, "b"))
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
+@pytest.mark.parametrize("per", ["step", "epoch"])
+def test_stopped_by_sigterm_and_resumed_ends_as_if_never_stopped(make_task, tmp_path, stop_at, per):
+    task = make_task(dwa={"per": per})
+    whole = run(task, tmp_path, "whole")
+
+    read, reads = task.images.read, 0
+
+    def read_then_signal(name):
+        nonlocal reads
+        reads += 1
+        if reads == 4 * stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(name)
+
+    task.images.read = read_then_signal
+    with pytest.raises(SystemExit) as stopped:
+        run(task, tmp_path, "stopped")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert equal(whole, run(task, tmp_path, "stopped"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_images(make_task, tmp_path):
+    with pytest.raises(
+        loop.NotFinite, match=r"step \d+ is no finite number .* try a lower train\.lr .*\d\.jpg"
+    ):
+        run(make_task(train={"lr": 1e30, "epochs": 20}), tmp_path)
+
+
+def test_what_is_kept_before_a_loss_that_is_not_finite_is_finite(make_task, tmp_path):
+    with pytest.raises(loop.NotFinite):
+        run(make_task(train={"lr": 1e30, "epochs": 20, "log_every": 1000}), tmp_path)
+    with Checkpoint(tmp_path, "run") as checkpoint:
+        state = checkpoint.load()
+    assert state is None or all(value.isfinite().all() for value in state["network"].values())
+
+
+def test_a_batch_larger_than_the_data_is_an_error_that_names_the_key(make_task, tmp_path):
+    with pytest.raises(ValueError, match=r"train\.batch_size: 64 is more than the 12 people"):
+        run(make_task(train={"batch_size": 64}), tmp_path)
+
+
+def test_validation_rows_hold_losses_iou_and_accuracy(make_task, tmp_path):
+    rows = [row for row in run(make_task(), tmp_path)["history"] if row["kind"] == "epoch"]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    for row in rows:
+        assert {"val_loss_key", "val_loss_seg", "iou_1", "iou_4", "accuracy"} <= row.keys()
+        assert 0 <= row["iou_1"] <= 1 and row["val_loss_seg"] > 0
