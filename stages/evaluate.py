@@ -1,7 +1,7 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
 python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME] [--input-size HxW]
-does the same with somebody else's checkpoint.
+does the same with somebody else's checkpoint, into evaluated/DATASET/NAME.
 """
 
 import argparse
@@ -73,7 +73,8 @@ def evaluate(*arguments: str) -> None:
         "foreground": foreground,
         "train_params": run["params"],
     }
-    out = paths.results(a.dataset, run["run"])
+    # results/ holds what params.yaml names, and nothing else: the report depends on the whole of it.
+    out = Path("evaluated") / a.dataset / a.name if a.weights else paths.results(a.dataset, a.run)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if a.dataset == "coco":
@@ -92,7 +93,8 @@ def evaluate(*arguments: str) -> None:
     write_json(out / "metrics.json", without_nan(metrics | scores), indent=2)
     if not a.weights:
         shutil.copyfile(folder / "history.csv", out / "history.csv")
-    print(f"{a.dataset}/{run['run']}: {in_a_line(scores)}", flush=True)
+    for line in in_lines(scores):
+        print(f"{a.dataset}/{run['run']}{line}", flush=True)
 
 
 def score_pckh(people: People, found: inference.Predictions, out: Path) -> tuple[dict, dict]:
@@ -217,14 +219,16 @@ def without_nan(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def in_a_line(scores: dict) -> str:
-    flat = scores.get("pckh") or {
-        f"{name} ({kind.replace('_', ' ')} boxes)": value
-        for kind, values in scores["coco"].items()
+def in_lines(scores: dict) -> list[str]:
+    """Metrics for people to read, each kind of box in a line of its own."""
+    kinds = {f", {kind.replace('_', ' ')} boxes": values for kind, values in scores.get("coco", {}).items()}
+    kinds |= {"": scores["pckh"]} if "pckh" in scores else {}
+    return [
+        f"{kind}: "
+        + "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+        for kind, values in kinds.items()
         if values
-        for name, value in values.items()
-    }
-    return "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in flat.items())
+    ]
 
 
 def sha256(path: Path) -> str:
