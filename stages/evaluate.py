@@ -10,7 +10,6 @@ import json
 import math
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -30,17 +29,13 @@ def evaluate(*arguments: str) -> None:
     p = params.load()
     if a.weights:
         run = of_checkpoint(a, p)
-        network = build(run)
+        network, settings = inference.build(run)
         pretrained.load_checkpoint(network, a.weights)
     else:
         folder = paths.run(a.dataset, a.run)
-        run = of_run(folder)
-        network = build(run)
-        network.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
-    settings = namespace(
-        run["params"] | {"evaluate": p.evaluate.model_dump(), "compute": p.compute.model_dump()}
-    )
-    settings.input.heatmap_size = tuple(side // 4 for side in settings.input.size)
+        run, network, settings = inference.load(folder)
+    # All else is as in the run's training, whatever params.yaml says by now.
+    settings.evaluate, settings.compute = p.evaluate, p.compute
     device = loop.Ranks.join(p.compute.device).device
     torch.backends.cudnn.deterministic = True
 
@@ -160,12 +155,6 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
     return a
 
 
-def of_run(folder: Path) -> dict:
-    if not (folder / "run.json").exists():
-        raise ValueError(f"{folder} holds no trained run; train it by `dvc repro`")
-    return read_json(folder / "run.json") | {"checkpoint": None}
-
-
 def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
     """What run.json says of a run, for a checkpoint that was not trained here."""
     if not a.weights.is_file():
@@ -196,20 +185,6 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
         "data": {"source": manifest["source"]},
         "params": {group: raw[group] for group in ("input", "model", "guidance", "train")},
     }
-
-
-def build(run: dict) -> torch.nn.Module:
-    groups = namespace(run["params"])
-    return models.build(
-        run["model"], run["joints"], model=groups.model, guidance=groups.guidance, ablation=run["ablation"]
-    )
-
-
-def namespace(value):
-    """Mappings as attributes, all the way down, and lists as tuples."""
-    if isinstance(value, dict):
-        return SimpleNamespace(**{key: namespace(inner) for key, inner in value.items()})
-    return tuple(namespace(inner) for inner in value) if isinstance(value, list) else value
 
 
 def without_nan(value):
