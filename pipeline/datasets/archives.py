@@ -25,6 +25,7 @@ from types import ModuleType
 from pipeline import paths
 from pipeline.datasets import transfer
 from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets.people import LabelError
 from pipeline.datasets.store import (
     MAX_IMAGE,
     MAX_LABELS,
@@ -375,9 +376,10 @@ def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) ->
             if archive.kind == "tar":
                 found[-1] = _with_images(found, dataset, home)
         except (ArchiveError, StoreError) as error:
-            # Else every later run would find it there and fail in the same way.
-            path.unlink()
-            raise ArchiveError(f"{error}; the file is removed, and the next run fetches it again") from error
+            raise _rejected([path], error, ledger) from error
+        except LabelError as error:
+            # The images could not be chosen: it is the labels that are wrong.
+            raise _rejected([f.path for f in found if f.archive.files], error, ledger) from error
     # Only now, when all of them have opened: nothing wrong is pinned.
     for f in found:
         if not f.archive.digest:
@@ -386,6 +388,15 @@ def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) ->
         if f.images and f.path.is_file() and ledger.get(f.path).get("fetched_by_us"):
             f.path.unlink()
     return found
+
+
+def _rejected(files: list[Path], error: Exception, ledger: Ledger) -> ArchiveError:
+    """The error for files that are not what they should be; those that we fetched are fetched anew next time."""
+    ours = [path for path in files if ledger.get(path).get("fetched_by_us")]
+    for path in ours:
+        path.unlink()
+    what = f"{' and '.join(p.name for p in ours)} removed, to be fetched again by the next run"
+    return ArchiveError(f"{error}; {what if ours else f'remove {files[0]} to have it fetched'}")
 
 
 def _disk_need(archive: Archive) -> int:
