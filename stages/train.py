@@ -119,7 +119,9 @@ def train(dataset: str, name: str) -> None:
         val=people["val"],
         images=archives.open_images(dataset, p.data, root),
         maps=maps,
-        pretrained=lambda network: pretrained.start(network, run.model, p.model.pretrained, p.data.source, root),
+        pretrained=lambda network: pretrained.start(
+            network, run.model, p.model.pretrained, p.data.source, root
+        ),
         accuracy=accuracy_of(people["val"], p),
         tracker=tracker,
     )
