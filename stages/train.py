@@ -141,8 +141,7 @@ def train(dataset: str, name: str) -> None:
         torch.save(result["weights"], weights)
         checkpoint.finish(result, hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest())
         description = {**description, "pretrained": result["origin"]}
-        out = paths.run(dataset, name)
-        out.mkdir(parents=True, exist_ok=True)
+        out = paths.emptied(paths.run(dataset, name))
         (out / "weights.pt").write_bytes(weights.getvalue())
         (out / "history.csv").write_bytes(loop.history_csv(result["history"]))
         (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
