@@ -1,0 +1,211 @@
+"""The stage evaluate on a small workspace: its files, the same bytes every time, others' tools and checkpoints."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+import torch
+import yaml
+
+from pipeline.codec import segmentation
+from pipeline.datasets import archives
+from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets.people import crop_of_box, table
+from pipeline.evaluation import inference, oks
+from stages import evaluate as stage
+
+ROOT = stage.Path(__file__).parents[2]
+PEOPLE, SIZE = 6, (128, 96)
+
+
+class Pictures:
+    """An image store of noise, a picture for each name."""
+
+    def read(self, name):
+        noise = np.random.default_rng([*name.encode()]).integers(0, 255, (160, 140, 3), np.uint8)
+        return cv2.imencode(".png", noise)[1].tobytes()
+
+
+def workspace(dataset, detections=None):
+    """What the stages before leave of six people, the first two in one image, and two runs of random weights."""
+    settings = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
+    settings["evaluate"]["detections"] = detections
+    settings["compute"] |= {"workers": 0, "device": "cpu"}
+    stage.Path("params.yaml").write_text(yaml.safe_dump(settings))
+    keypoints, rng = KEYPOINTS[dataset], np.random.default_rng(0)
+    image_id = np.array([1, 1, 2, 3, 4, 5])
+    box = np.column_stack([rng.uniform(0, 30, (PEOPLE, 2)), rng.uniform(50, 100, (PEOPLE, 2))])
+    center, scale = crop_of_box(box, SIZE)
+    shape = PEOPLE, keypoints.count
+    joints = box[:, None, :2] + rng.uniform(0, 1, (*shape, 2)) * box[:, None, 2:]
+    people = table(
+        dataset, "val", [f"{i}.png" for i in image_id], image_id=image_id,
+        person_id=image_id * 1000 + [1, 2, 1, 1, 1, 1], box=box, center=center, scale=scale, joints=joints,
+        labelled=np.ones(shape), visible=rng.random(shape) < 0.8,
+        head_size=np.where(np.arange(PEOPLE) == 3, np.nan, 12), area=box[:, 2] * box[:, 3],
+    )  # fmt: skip
+    folder = stage.paths.people(dataset)
+    people.save(folder / "val.npz")
+    (folder / "summary.json").write_text('{"full_size": false, "splits": {}}')
+    stage.paths.manifest(dataset).write_text('{"source": "demo", "archives": []}')
+    stage.write_json(folder / "val_annotations.json", labels(people))
+    targets = stage.paths.targets(dataset, 5)
+    targets.mkdir(parents=True)
+    np.save(targets / "val.npy", segmentation.of_people(people, SIZE, 5))
+    (targets / "statistics.json").write_text('{"val": {"foreground_share": 0.2}}')
+    for name, radius in (("hrnet_small-s0", None), ("sg_hrnet_small-r5-s0", 5)):
+        run = {
+            "dataset": dataset, "run": name, "model": name.split("-")[0], "radius": radius, "seed": 0,
+            "ablation": None, "joints": keypoints.count, "pretrained": "none", "data": {"source": "demo"},
+            "params": settings,
+        }  # fmt: skip
+        network, _ = inference.build(run)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                torch.nn.init.kaiming_normal_(parameter, generator=generator)
+        out = stage.paths.run(dataset, name)
+        out.mkdir(parents=True)
+        torch.save(network.state_dict(), out / "weights.pt")
+        (out / "run.json").write_text(json.dumps(run))
+        (out / "history.csv").write_text("kind,epoch\nepoch,0\n")
+    return people
+
+
+def labels(people):
+    annotations = [
+        {
+            "id": n + 1, "image_id": int(people.image_id[n]), "category_id": 1, "iscrowd": 0,
+            "area": float(people.area[n]), "bbox": people.box[n].tolist(), "num_keypoints": people.joints.shape[1],
+            "keypoints": np.column_stack([people.joints[n], np.full(people.joints.shape[1], 2)]).ravel().tolist(),
+        }
+        for n in range(len(people))
+    ]  # fmt: skip
+    images = [{"id": i, "file_name": f"{i:012}.png"} for i in range(1, 6)]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(archives, "open_images", lambda *_: Pictures())
+    return tmp_path
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_mpii_results_are_complete_and_the_same_every_time(place, capsys):
+    people = workspace("mpii")
+    stage.evaluate("mpii", "sg_hrnet_small-r5-s0")
+    out = place / "results" / "mpii" / "sg_hrnet_small-r5-s0"
+    first = files(out)
+    assert set(first) == {
+        "metrics.json", "predictions.json", "predictions.mat", "samples.npz", "examples.npz", "history.csv",
+    }  # fmt: skip
+    metrics = json.loads(first["metrics.json"])
+    assert (
+        metrics["pckh"]["people_without_head_size"] == 1 and metrics["people"] == 6 and metrics["images"] == 5
+    )
+    assert len(metrics["map_iou"]) == 4 and metrics["foreground"]["val"] == {"foreground_share": 0.2}
+    assert metrics["radius"] == 5 and metrics["input_size"] == [128, 96] and "coco" not in metrics
+    with np.load(out / "samples.npz") as samples:
+        assert samples["distance"].shape == (6, 16) and np.isnan(samples["distance"][3]).all()
+        assert samples["map_iou"].mean(0) == pytest.approx(metrics["map_iou"])
+        found = np.array([p["keypoints"] for p in json.loads(first["predictions.json"])]).reshape(6, 16, 3)
+        expected = np.linalg.norm(found[0, :, :2] - people.joints[0], axis=1) / 12
+        np.testing.assert_allclose(samples["distance"][0], expected, atol=1e-3)
+    mat = scipy.io.loadmat(out / "predictions.mat")
+    np.testing.assert_allclose(mat["preds"], found[..., :2] + 1, atol=1e-3)
+    with np.load(out / "examples.npz") as examples:
+        # One person an image.
+        assert len(examples["person_id"]) == 5 and examples["maps_B4hw"].shape == (5, 4, 32, 24)
+    stage.evaluate("mpii", "sg_hrnet_small-r5-s0")
+    assert files(out) == first
+    assert "Mean@0.1" in capsys.readouterr().out
+
+
+def test_examples_show_the_same_people_for_every_run(place):
+    workspace("mpii")
+    shown = []
+    for run in ("hrnet_small-s0", "sg_hrnet_small-r5-s0"):
+        stage.evaluate("mpii", run)
+        with np.load(stage.paths.results("mpii", run) / "examples.npz") as examples:
+            shown.append(examples["person_id"].tolist())
+            assert ("maps_B4hw" in examples) == (run != "hrnet_small-s0")
+    assert shown[0] == shown[1]
+
+
+def test_coco_is_scored_under_labelled_and_under_detected_boxes(place):
+    people = workspace("coco", "found/boxes.json")
+    boxes = [
+        {"image_id": int(i), "category_id": 1, "bbox": np.add(box, [1, -1, 2, 2]).tolist(), "score": 0.5}
+        for i, box in zip(people.image_id, people.box, strict=True)
+    ]
+    stage.Path("found").mkdir()
+    stage.write_json(stage.Path("found/boxes.json"), boxes)
+    stage.evaluate("coco", "hrnet_small-s0")
+    out = stage.paths.results("coco", "hrnet_small-s0")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["map_iou"] is None and metrics["foreground"] is None and "pckh" not in metrics
+    with np.load(out / "samples.npz") as samples:
+        for kind, file in (("ground_truth", "predictions.json"), ("detected", "predictions_detected.json")):
+            # Nobody here is large: such metrics are null, and no number.
+            values = {k: np.nan if v is None else v for k, v in metrics["coco"][kind].items()}
+            np.testing.assert_equal(oks.summarise(samples, kind), values)
+            results = json.loads((out / file).read_text())
+            again, _ = oks.evaluate(stage.paths.people("coco") / "val_annotations.json", results)
+            np.testing.assert_equal(again, values)
+        assert metrics["coco"]["detected"]["APL"] is None
+
+
+def test_without_a_detectors_file_the_detected_boxes_stay_empty(place):
+    workspace("coco")
+    stage.evaluate("coco", "hrnet_small-s0")
+    metrics = json.loads((stage.paths.results("coco", "hrnet_small-s0") / "metrics.json").read_text())
+    assert metrics["coco"]["detected"] is None and metrics["coco"]["ground_truth"]["AP"] >= 0
+
+
+def test_somebody_elses_checkpoint_scores_as_the_run_it_was_copied_from(place):
+    workspace("coco")
+    stage.evaluate("coco", "hrnet_small-s0")
+    shutil.copy(stage.paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    stage.evaluate("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
+    ours, theirs = stage.paths.results("coco", "hrnet_small-s0"), stage.Path("evaluated/coco/theirs")
+    assert (ours / "predictions.json").read_bytes() == (theirs / "predictions.json").read_bytes()
+    metrics = json.loads((theirs / "metrics.json").read_text())
+    assert metrics["checkpoint"] == "theirs.pth" and metrics["seed"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mpii", "elsewhere"), "runs/mpii/elsewhere holds no trained run"),
+        (
+            ("--weights", "none.pth", "--model", "hrnet_small", "--dataset", "mpii"),
+            "there is no file none.pth",
+        ),
+        (
+            (
+                "--weights",
+                "params.yaml",
+                "--model",
+                "hrnet_small",
+                "--dataset",
+                "mpii",
+                "--input-size",
+                "50x30",
+            ),
+            "--input-size 50x30 must be",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(place, arguments, message):
+    workspace("mpii")
+    with pytest.raises(ValueError, match=message):
+        stage.evaluate(*arguments)

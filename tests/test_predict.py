@@ -1,0 +1,121 @@
+"""A trained run on any image: the same joints as in evaluation, and a picture of them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline import models, params, predict
+from pipeline.codec import crop
+from pipeline.datasets.keypoints import COCO
+from pipeline.datasets.people import crop_of_box, table
+from pipeline.evaluation import inference
+
+CPU = torch.device("cpu")
+BOX = np.array([60.0, 30.0, 80.0, 170.0])
+
+
+def write_run(folder, model="sg_hrnet_small", **changed):
+    """A run of random weights, as the stage train leaves it."""
+    p = params.load("profiles/demo.yaml").model_dump(mode="json", by_alias=True)
+    run = {
+        "dataset": "coco", "run": folder.name, "model": model, "radius": 5, "seed": 0, "ablation": None,
+        "joints": COCO.count, "pretrained": "none", "data": {"source": "demo"}, "params": p, **changed,
+    }  # fmt: skip
+    network, _ = inference.build(run)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.kaiming_normal_(parameter, generator=generator)
+    folder.mkdir(parents=True)
+    torch.save(network.state_dict(), folder / "weights.pt")
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (240, 200, 3), np.uint8)
+
+
+def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
+    folder = write_run(tmp_path / "runs" / "coco" / "a")
+    _, network, p = inference.load(folder)
+    center, scale = crop_of_box(BOX[None], p.input.size)
+    zeros = np.zeros((1, 17))
+    people = table(
+        "coco", "val", ["a.png"], image_id=[1], person_id=[1], box=BOX[None], center=center, scale=scale,
+        joints=np.zeros((1, 17, 2)), labelled=zeros, visible=zeros, head_size=[np.nan], area=[1],
+    )  # fmt: skip
+
+    class Store:
+        def read(self, name):
+            return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+    p.evaluate, p.compute = (
+        params.load("profiles/demo.yaml").evaluate,
+        params.load("profiles/demo.yaml").compute,
+    )
+    p.compute = p.compute.model_copy(update={"workers": 0})
+    expected = inference.predict(network, people, Store(), p, CPU)
+    found = predict.predict(image, BOX, folder, CPU)
+    np.testing.assert_allclose(found["image_xy"], expected.image_xy[0], atol=1e-9)
+    np.testing.assert_allclose(found["score"], expected.score[0], rtol=1e-6)
+    assert found["maps"].shape == (4, 32, 24) and 0 < found["maps"].min() and found["maps"].max() < 1
+
+
+@pytest.mark.parametrize("model", ["hrnet_small", "sg_hrnet_small"])
+def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, model, monkeypatch, capsys):
+    write_run(tmp_path / "runs" / "coco" / "a", model)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", image)
+    predict.main(["street.png", "--run", "coco/a", "--box", "60,30,80,170"])
+    picture = crop.decode_image((tmp_path / "street-pose.png").read_bytes(), "picture")
+    assert min(picture.shape[:2]) > 300 and picture.std() > 20
+    printed = capsys.readouterr().out
+    assert "left_ankle" in printed and "street-pose.png" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--run", "coco/b"], "runs/coco/b holds no trained run"),
+        (["--run", "elsewhere"], "must be dataset/run"),
+        (["--run", "coco/a", "--box", "1,2,3"], "x,y,width,height"),
+        (["--run", "coco/a", "--box", "1,2,-3,4"], "x,y,width,height"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, image, monkeypatch, arguments, message):
+    write_run(tmp_path / "runs" / "coco" / "a")
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", image)
+    with pytest.raises(SystemExit, match=message):
+        predict.main(["street.png", *arguments])
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "coco" / "a")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(SystemExit, match=r"notes\.txt does not decode"):
+        predict.main(["notes.txt", "--run", "coco/a"])
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    folder = write_run(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "model": "sg_hrnet_small"}))
+    with pytest.raises(ValueError, match=r"weights of another network than its run\.json"):
+        inference.load(folder)
+
+
+def test_every_model_of_a_run_can_be_built_from_its_run_json():
+    p = params.load("profiles/demo.yaml").model_dump(mode="json", by_alias=True)
+    run = {"joints": 16, "params": p, "ablation": None}
+    for model in models.NAMES:
+        if model.endswith("small"):
+            network, settings = inference.build({**run, "model": model})
+            assert settings.input.heatmap_size == (32, 24)
+            assert sum(w.numel() for w in network.parameters()) > 1e5
