@@ -1,7 +1,6 @@
 """python -m stages.targets DATASET RADIUS: everybody's segmentation map (Eq. 2) at one radius, bit-packed."""
 
 import json
-import sys
 
 import numpy as np
 
@@ -53,4 +52,4 @@ def targets(dataset: str, radius: str) -> None:
 
 
 if __name__ == "__main__":
-    main(targets, sys.argv[1:])
+    main(targets)

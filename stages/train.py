@@ -119,7 +119,7 @@ def train(dataset: str, name: str) -> None:
         val=people["val"],
         images=archives.open_images(dataset, p.data, root),
         maps=maps,
-        pretrained=lambda network: pretrained.start(network, p.model.pretrained, p.data, root),
+        pretrained=lambda network: pretrained.start(network, run.model, p.model.pretrained, p.data.source, root),
         accuracy=accuracy_of(people["val"], p),
         tracker=tracker,
     )
@@ -148,4 +148,4 @@ def train(dataset: str, name: str) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    main(train, sys.argv[1:])
+    main(train)

@@ -1,4 +1,6 @@
-"""Heatmaps: from joints (Eq. 3) and back. Encoding and decoding stand side by side so that they cannot drift."""
+"""Heatmaps: from joints (Eq. 3) and back. Encoding and decoding stand side by side, not to drift apart."""
+
+import math
 
 import numpy as np
 import torch
@@ -49,17 +51,23 @@ def encode(
 
 
 def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Joints from heatmaps: the highest pixel, moved a quarter pixel toward its higher neighbour on each axis.
+    """Joints from heatmaps: the highest pixel, moved a quarter pixel to its higher neighbour on each axis.
 
     Returns heatmap_xy_BK2 float32 and scores_BK, the heights. As in HRNet's code a joint whose height is not
     positive is at (0, 0), and one within a pixel of the border is not moved.
     """
     height, width = heatmaps_BKHW.shape[-2:]
-    scores_BK, index_BK = heatmaps_BKHW.flatten(2).max(-1)
+    # A network in channels-last memory gives heatmaps in it too; joint by joint they are read much faster.
+    flat_BKP = heatmaps_BKHW.contiguous().flatten(2)
+    # A CPU finds the maximum of a long row quickly, its place slowly: so first the block of rows, then the
+    # place in it. Of equal heights the first one counts, as in HRNet's code.
+    blocks_BKNP = flat_BKP.unflatten(-1, (-1, width * math.gcd(height, 2)))
+    scores_BK, block_BK = blocks_BKNP.amax(-1).max(-1)
+    block_BK1P = block_BK[..., None, None].expand(-1, -1, 1, blocks_BKNP.shape[-1])
+    index_BK = block_BK * blocks_BKNP.shape[-1] + blocks_BKNP.gather(2, block_BK1P)[:, :, 0].argmax(-1)
     x_BK, y_BK = index_BK % width, index_BK // width
     found_BK = scores_BK > 0
     inner_BK = (x_BK > 1) & (x_BK < width - 1) & (y_BK > 1) & (y_BK < height - 1) & found_BK
-    flat_BKP = heatmaps_BKHW.flatten(2)
 
     def neighbour(step: int) -> Tensor:
         at_BK = (index_BK + step).clamp(0, height * width - 1)

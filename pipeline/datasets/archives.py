@@ -20,9 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from pipeline import paths
 from pipeline.datasets import transfer
+from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.store import (
     MAX_IMAGE,
     MAX_LABELS,
@@ -124,6 +126,13 @@ def open_labels(dataset: str, data, root: Path) -> ImageStore:
     return _label_store(_found_as_recorded(dataset, data, root))
 
 
+def module(dataset: str) -> ModuleType:
+    """The module of a dataset; raises ArchiveError for an unknown one."""
+    if dataset not in KEYPOINTS:
+        raise ArchiveError(f"{dataset} is no dataset; there are {', '.join(KEYPOINTS)}")
+    return importlib.import_module(f"pipeline.datasets.{dataset}")
+
+
 def source_kind(data) -> str:
     return data.source if data.source in ("demo", "official") else "folder"
 
@@ -132,9 +141,9 @@ def source_kind(data) -> str:
 
 
 def _find(dataset: str, data, root: Path) -> list[Found]:
+    archives = module(dataset).ARCHIVES
     home = root / "data" / "archives" / dataset
     home.mkdir(parents=True, exist_ok=True)
-    archives = importlib.import_module(f"pipeline.datasets.{dataset}").ARCHIVES
     # Ranks, queued experiments and stages may all ask at once; one fetches, the others find it done.
     with _lock(home / ".lock"):
         ledger = Ledger(home / "verified.json")
@@ -159,10 +168,12 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
 
 def _generate(dataset: str, demo, home: Path) -> Path:
     """The folder of a synthetic dataset, named by what determines its content: parameters and code."""
-    from pipeline.datasets import synthetic
+    from pipeline.datasets import figures, keypoints, synthetic
 
-    recipe = json.dumps(demo.model_dump(mode="json"), sort_keys=True).encode()
-    key = hashlib.sha256(recipe + Path(synthetic.__file__).read_bytes()).hexdigest()[:12]
+    recipe = hashlib.sha256(json.dumps(demo.model_dump(mode="json"), sort_keys=True).encode())
+    for code in (synthetic, figures, keypoints):
+        recipe.update(Path(code.__file__).read_bytes())
+    key = recipe.hexdigest()[:12]
     folder = home / f"demo-{key}"
     if not folder.is_dir():
         partial = home / f".demo-{key}.part"
@@ -175,8 +186,14 @@ def _generate(dataset: str, demo, home: Path) -> Path:
 
 def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset: str) -> Found:
     """An archive under one of its names, else what it unpacks to, in the first folder that has it."""
-    # Also one level down, as an archive unpacked into a folder of its own.
-    inner = [p for f in folders if f.is_dir() for p in sorted(f.iterdir()) if p.is_dir()]
+    # Also one level down, as an archive unpacked into a folder of its own, but not in another dataset's.
+    inner = [
+        p
+        for f in folders
+        if f.is_dir()
+        for p in sorted(f.iterdir())
+        if p.is_dir() and p.name not in KEYPOINTS.keys() - {dataset}
+    ]
     for folder in (*folders, *inner):
         for name in (archive.name, *archive.aliases):
             if (folder / name).is_file():
@@ -260,17 +277,17 @@ class Ledger:
         return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _hashes(path: Path, ledger: Ledger) -> dict:
-    """The `sha256` and `md5` of a file."""
-    if "sha256" in (row := ledger.get(path)):
+def _hashes(path: Path, ledger: Ledger, kinds: set[str] = frozenset({"sha256"})) -> dict[str, str]:
+    """A file's hashes of some kinds, in one pass."""
+    if kinds <= (row := ledger.get(path)).keys():
         return row
-    digests = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
     with path.open("rb") as file, transfer.progress(f"verifying {path.name}", path.stat().st_size) as bar:
         while block := file.read(BLOCK):
-            for digest in digests:
+            for digest in digests.values():
                 digest.update(block)
             bar.update(len(block))
-    return ledger.put(path, sha256=digests[0].hexdigest(), md5=digests[1].hexdigest())
+    return ledger.put(path, **{kind: digest.hexdigest() for kind, digest in digests.items()})
 
 
 def _entry(archive: Archive, path: Path, ledger: Ledger) -> dict:
@@ -380,7 +397,7 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> dict:
     """The manifest row of an archive that has its published or first-seen hash and holds what it should."""
     if archive.digest:
         kind, expected = archive.digest.split(":")
-        if (actual := _hashes(path, ledger)[kind]) != expected:
+        if (actual := _hashes(path, ledger, {kind, "sha256"})[kind]) != expected:
             raise ArchiveError(f"{archive.name} has {kind} {actual}, not the published {expected}")
     if archive.kind == "zip":
         store = ZipPart(path, archive.any_key, MAX_LABELS)
@@ -415,8 +432,7 @@ def _with_images(found: list[Found], dataset: str, home: Path) -> Found:
     """The last of the archives, a tar, with its labelled images in a zip of stored members, made once."""
     last, target = found[-1], _images_path(found, home)
     if not target.is_file():
-        module = importlib.import_module(f"pipeline.datasets.{dataset}")
-        wanted = module.labelled_images(_label_store(found[:-1]))
+        wanted = module(dataset).labelled_images(_label_store(found[:-1]))
         partial = target.with_suffix(".part")
         try:
             _tar_to_zip(last.path, partial, last.archive.image_key, wanted)

@@ -85,6 +85,8 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
             ))  # fmt: skip
     if not images or not has_people:
         raise LabelError(f"{file} lists no images or no annotations: it is not COCO's file; fetch it again")
+    if not rows:
+        raise LabelError(f"{file} has nobody with a labelled joint ({dict(dropped)}); fetch it again")
     image_id, person_id, area, box, keypoints = (np.array(column) for column in zip(*rows, strict=True))
     unknown = next((i for i in image_id.tolist() if i not in images), None)
     if unknown is not None:

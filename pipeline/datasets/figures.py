@@ -28,7 +28,7 @@ _PART = {
 OCCLUDER = 65535
 _SHOWN_BY = {
     "wrist": ("forearm", "hand"), "elbow": ("upper_arm", "forearm"), "shoulder": ("upper_arm", _TRUNK),
-    "hip": ("thigh", _TRUNK), "knee": ("thigh", "shin", _TRUNK), "ankle": ("shin", "foot"), "eye": (_HEAD,),
+    "hip": ("thigh", _TRUNK), "knee": ("thigh", "shin"), "ankle": ("shin", "foot"), "eye": (_HEAD,),
     "ear": (_HEAD,), "nose": (_HEAD,), "head_top": (_HEAD,), "upper_neck": (_NECK, _HEAD, _TRUNK),
     "thorax": (_TRUNK, _NECK), "pelvis": (_TRUNK,),
 }  # fmt: skip
@@ -100,7 +100,7 @@ class Figure:
 
 
 def _pose(rng: np.random.Generator) -> Pose:
-    kind = rng.choice(8, p=(0.2, 0.2, 0.18, 0.09, 0.11, 0.1, 0.05, 0.07))
+    kind = rng.choice(8, p=(0.24, 0.21, 0.21, 0.06, 0.1, 0.09, 0.04, 0.05))
 
     def normal(mean, spread):
         return float(mean + spread * np.clip(rng.standard_normal(), -2, 2))
@@ -204,6 +204,7 @@ class Wardrobe:
     hair: np.ndarray
     shirt: np.ndarray
     accent: np.ndarray
+    vest: np.ndarray
     trousers: np.ndarray
     shoes: np.ndarray
     sleeve: float
@@ -214,14 +215,18 @@ class Wardrobe:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Wardrobe":
+        shirt = random_colour(rng)
+        # Light on dark, dark on light.
+        vest = 0.25 * shirt + (190 if shirt.mean() < 110 else 10)
         return cls(
             skin=random_tone(rng, SKIN),
             hair=random_tone(rng, _HAIR),
-            shirt=random_colour(rng),
+            shirt=shirt,
+            vest=vest,
             accent=random_colour(rng, value=(0.1, 1.0)),
             trousers=random_colour(rng, saturation=(0.1, 0.7), value=(0.15, 0.75)),
             shoes=random_colour(rng, saturation=(0.0, 0.6), value=(0.08, 0.95)),
-            sleeve=float(rng.choice((0.0, 0.6, 1.9), p=(0.2, 0.45, 0.35))),
+            sleeve=float(rng.choice((0.0, 0.6, 1.9), p=(0.25, 0.5, 0.25))),
             leg=float(rng.choice((0.7, 1.95), p=(0.3, 0.7))),
             skirt=bool(rng.random() < 0.15),
             pattern=str(rng.choice(("plain", "stripes", "hoop"), p=(0.55, 0.25, 0.2))),
@@ -233,20 +238,20 @@ def random_figure(rng: np.random.Generator, stature: float, light: np.ndarray) -
     """A posed person with the pelvis at (0, 0); its parts are drawn by `_draw`."""
     pose, wear = _pose(rng), Wardrobe.draw(rng)
     # Most people turn towards the camera, some away from it.
-    yaw = rng.choice((rng.normal(0, 35), rng.uniform(-180, 180), rng.normal(180, 30)), p=(0.45, 0.35, 0.2))
+    yaw = rng.choice((rng.normal(0, 30), rng.uniform(-180, 180), rng.normal(180, 25)), p=(0.55, 0.27, 0.18))
     root = _about(0, rng.uniform(-4, 14)) @ _about(2, pose.roll) @ _about(1, yaw)
     trunk = root @ _about(2, pose.tilt) @ _about(0, pose.lean)
     head = trunk @ _about(1, np.clip(rng.normal(0, 20), -45, 45))
     head = head @ _about(0, rng.normal(4, 9) - 0.45 * pose.lean) @ _about(2, rng.normal(0, 8))
 
-    long, girth, skull = rng.uniform(0.92, 1.1), rng.uniform(0.85, 1.25), rng.uniform(0.94, 1.08)
+    long, girth, skull = rng.uniform(0.92, 1.1), rng.uniform(0.95, 1.3), rng.uniform(0.94, 1.08)
     shoulder, hip = 0.112 * rng.uniform(0.9, 1.12), 0.06 * rng.uniform(0.95, 1.15)
     xyz: dict[str, np.ndarray] = {"pelvis": np.zeros(3)}
     xyz["thorax"] = trunk @ (0, 0.285 * rng.uniform(0.94, 1.06), 0)
     xyz["upper_neck"] = xyz["thorax"] + trunk @ (0, 0.048, 0.006)
-    xyz["head_top"] = xyz["upper_neck"] + head @ (0, 0.168 * skull, 0.01)
-    centre = xyz["upper_neck"] + head @ (0, 0.08 * skull, 0.012)
-    radii = skull * np.array((0.064, 0.088, 0.076))
+    xyz["head_top"] = xyz["upper_neck"] + head @ (0, 0.184 * skull, 0.01)
+    centre = xyz["upper_neck"] + head @ (0, 0.088 * skull, 0.013)
+    radii = skull * np.array((0.071, 0.096, 0.083))
     for name, place in (("nose", (0, -0.1, 1.08)), ("eye", (0.42, 0.14, 0.9)), ("ear", (1.0, 0.02, -0.08))):
         if name == "nose":
             xyz[name] = centre + head @ (radii * place)
@@ -305,8 +310,8 @@ def _dress(xyz, points, wear, root, trunk, head, centre, radii, girth, stature, 
     """The parts of a person, sorted from back to front."""
     parts: list[Part] = []
 
-    def limb(a, b, ra, rb, colour, label, lift=0.0, start=None, end=None):
-        """A tapered limb between two named points, or between two points along that line."""
+    def limb(a, b, ra, rb, colour, label, lift=0.0, end=None):
+        """A tapered limb from one named point to another, or up to a share `end` of the way."""
         pa, pb = points[a], points[b]
         za, zb = xyz[a][2], xyz[b][2]
         if end is not None:
@@ -327,21 +332,21 @@ def _dress(xyz, points, wear, root, trunk, head, centre, radii, girth, stature, 
         )
         s, e, w = f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"
         bare = wear.sleeve == 0
-        limb(s, e, 0.036, 0.027, wear.shirt if wear.sleeve > 1 else wear.skin, upper, 0.012)
+        limb(s, e, 0.038, 0.03, wear.shirt if wear.sleeve > 1 else wear.skin, upper, 0.012)
         if 0 < wear.sleeve < 1:
-            limb(s, e, 0.043, 0.038, wear.shirt, upper, 0.0125, end=wear.sleeve)
-        limb(e, w, 0.027, 0.019, wear.shirt if wear.sleeve > 1 else wear.skin, fore, 0.014)
+            limb(s, e, 0.045, 0.041, wear.shirt, upper, 0.0125, end=wear.sleeve)
+        limb(e, w, 0.03, 0.022, wear.shirt if wear.sleeve > 1 else wear.skin, fore, 0.014)
         if bare:
-            limb(s, e, 0.037, 0.034, wear.shirt, upper, 0.0122, end=0.12)
-        limb(w, f"{side}_hand", 0.018, 0.021, wear.skin, hand, 0.016)
+            limb(s, e, 0.039, 0.036, wear.shirt, upper, 0.0122, end=0.12)
+        limb(w, f"{side}_hand", 0.022, 0.025, wear.skin, hand, 0.016)
 
         h, k, a = f"{side}_hip", f"{side}_knee", f"{side}_ankle"
         long = wear.leg > 1 and not wear.skirt
-        limb(k, a, 0.036, 0.024, wear.trousers if long else wear.skin, shin)
+        limb(k, a, 0.038, 0.027, wear.trousers if long else wear.skin, shin)
         limb(h, k, 0.058, 0.039, wear.trousers if long else wear.skin, thigh, 0.002)
         if not long and not wear.skirt:
             limb(h, k, 0.061, 0.05, wear.trousers, thigh, 0.003, end=wear.leg)
-        limb(f"{side}_heel", f"{side}_toe", 0.025, 0.019, wear.shoes, foot, 0.006)
+        limb(f"{side}_heel", f"{side}_toe", 0.029, 0.023, wear.shoes, foot, 0.006)
 
     def trunk_paint(canvas, offset, owner):
         _paint_trunk(canvas, offset, owner, xyz, points, wear, trunk, girth, stature, light)
@@ -399,10 +404,11 @@ def _paint_trunk(canvas, offset, owner, xyz, points, wear, trunk, girth, stature
             canvas.line([at(-x, up * high, 0), at(x, up * high, 0)], thick * stature, wear.accent)
     front = trunk[2, 2]
     if front > 0.12:
-        # The front alone has an open collar and a row of buttons.
-        neck = [at(-0.035, high * 1.02, 0.02), at(0, high * 0.8, deep), at(0.035, high * 1.02, 0.02)]
+        # The front alone has an open collar and a strip of another colour.
+        strip = [at(x, high * up, deep) for x, up in ((-0.022, 0.9), (0.022, 0.9), (0.03, 0.3), (-0.03, 0.3))]
+        canvas.polygon(strip, wear.vest)
+        neck = [at(-0.042, high * 1.02, 0.02), at(0, high * 0.76, deep), at(0.042, high * 1.02, 0.02)]
         canvas.polygon(neck, wear.skin * 0.95)
-        canvas.line([at(0, high * up, deep) for up in (0.8, 0.35)], 0.007 * stature, wear.accent)
     elif front < -0.12:
         # The back has a yoke.
         yoke = [at(-0.085, high * 0.88, -deep), at(0.085, high * 0.88, -deep)]
@@ -506,8 +512,8 @@ class Canvas:
         eye = np.hypot(np.abs(side) - 0.4, up - 0.12) + (front < 0)
         colour[brow] = wear.hair * 0.8
         colour[mouth] = (70, 60, 150)
-        colour[eye < 0.2] = 240
-        colour[eye < 0.12] = 35
+        colour[eye < 0.22] = 240
+        colour[eye < 0.13] = 35
         fringe = {"short": 0.55, "long": 0.5, "cap": 0.42, "bald": 2.0}[wear.haircut]
         hair = (up > fringe) | (front < {"long": 0.15, "bald": -2.0}.get(wear.haircut, -0.2)) & (up > -0.55)
         colour[hair] = wear.accent if wear.haircut == "cap" else wear.hair

@@ -168,9 +168,9 @@ def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.nd
             )
         joints[joint] = float(point["x"].item()) - 1, float(point["y"].item()) - 1
         labelled[joint] = True
-        # Missing, empty, a number or the text '0' or '1'; only a plain zero says occluded.
+        # Missing, empty, a number or the text '0' or '1'; only zero says occluded.
         mark = point["is_visible"] if marked else np.empty(0)
-        visible[joint] = mark.size == 0 or str(mark.item()) != "0"
+        visible[joint] = mark.size == 0 or float(mark.item()) != 0
     return joints, labelled, visible
 
 

@@ -1,6 +1,5 @@
 """From a dataset's archives to its tables of people: parsed, counted, every image checked."""
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Pa
     data: params.Data. Raises ValueError for labels or images that cannot be used.
     """
     labels = archives.open_labels(dataset, data, root)
-    splits = importlib.import_module(f"pipeline.datasets.{dataset}").people(labels, input_size)
+    splits = archives.module(dataset).people(labels, input_size)
     images = archives.open_images(dataset, data, root)
     out.mkdir(parents=True, exist_ok=True)
     summary = {"dataset": dataset, "source": archives.source_kind(data), "splits": {}}

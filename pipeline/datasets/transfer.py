@@ -145,7 +145,10 @@ def full_disk(error: OSError, folder: Path, what: str) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    """What is at the bottom of it: libraries wrap "connection refused" three times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
 
 
 def require_free_disk(folder: Path, needed: int, what: str) -> None:

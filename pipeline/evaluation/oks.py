@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.codec.crop import SCALE_UNIT
+from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.people import People
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR")
@@ -86,6 +87,24 @@ def results(
             strict=True,
         )
     ]
+
+
+def scored_results(
+    people: People,
+    image_xy: np.ndarray,
+    score: np.ndarray,
+    box_score: np.ndarray,
+    keypoint_score: float = 0.2,
+    oks_nms: float = 0.9,
+) -> list[dict]:
+    """COCO's results of predictions for everybody, image_xy (N, K, 2) and score (N, K), after HRNet's code.
+
+    box_score (N,): a detector's, or ones for labelled boxes. Rescored, then without those whom OKS-NMS drops.
+    """
+    person_score = rescore(box_score, score, keypoint_score)
+    sigmas = np.array(KEYPOINTS[people.dataset].sigmas)
+    kept = select(people, image_xy, person_score, sigmas, oks_nms)
+    return results(people.image_id[kept], image_xy[kept], score[kept], person_score[kept])
 
 
 def evaluate(annotations: Path, results: list[dict]) -> tuple[dict[str, float], dict[str, np.ndarray]]:

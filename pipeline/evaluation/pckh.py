@@ -72,6 +72,26 @@ def curve(samples: Mapping[str, np.ndarray], keypoints: Keypoints, thresholds: n
     return 100.0 * np.searchsorted(ascending, np.asarray(thresholds, np.float32), "right") / len(ascending)
 
 
+def mat_file(image_xy: np.ndarray, people: People) -> bytes:
+    """MPII predictions as HRNet writes them for MATLAB: `preds` (N, K, 2), 1-based pixels.
+
+    Beside it the rows' place in RELEASE under the names of MPII's validation split, 1-based too.
+    """
+    import io
+
+    from scipy.io import savemat
+
+    file = io.BytesIO()
+    person = people.person_id - people.image_id * 1000
+    savemat(
+        file,
+        {"preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person},
+        oned_as="row",
+    )
+    # The first 116 bytes are free text, in which scipy puts the time.
+    return b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]
+
+
 def _counts(samples: Mapping, threshold: float, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     distance = samples["distance"]
     counted = ~np.isnan(distance)

@@ -19,6 +19,16 @@ PREFIX = re.compile(r"(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|de
 HEAD = ("deconv_layers.", "final_layer.", "guidance.")
 """What is made for poses, and no ImageNet file holds."""
 
+_MMPOSE, _TORCHVISION = "https://download.openmmlab.com/mmpose/pretrain_models", "https://download.pytorch.org/models"
+IMAGENET = {
+    "hrnet_w32": f"{_MMPOSE}/hrnet_w32-36af842e.pth",
+    "hrnet_w48": f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
+    "pose_resnet50": f"{_TORCHVISION}/resnet50-0676ba61.pth",
+    "pose_resnet101": f"{_TORCHVISION}/resnet101-63fe2227.pth",
+    "pose_resnet152": f"{_TORCHVISION}/resnet152-394f9c45.pth",
+}
+"""Where each backbone's ImageNet weights are published; the digits in a name are its sha256's first."""
+
 
 class CheckpointError(ValueError):
     """A file of weights that is not what its name says, or not this network's; one sentence."""
@@ -42,6 +52,45 @@ class BackboneReport:
             names = ", ".join(f"{name} {count}" for name, count in groups.items())
             parts.append(f"unused in the file: {len(self.unused):,} ({names})")
         return "; ".join(parts)
+
+
+def start(net: nn.Module, name: str, wanted: str, source: str, root: Path) -> str:
+    """Give a fresh network what `model.pretrained` asks for; returns in a sentence what it got.
+
+    name: the network's. wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is
+    looked for in the folder `source` (`data.source`) and under data/archives/pretrained, both of `root`; where
+    `source` is `official` a missing one is downloaded. Raises CheckpointError with the folders looked in.
+    """
+    if wanted == "none":
+        return "none"
+    if wanted not in ("imagenet", "imagenet_if_there"):
+        return _given(net, Path(wanted) if Path(wanted).is_absolute() else root / wanted)
+    url = IMAGENET.get(name.removeprefix("sg_"))
+    if url is None:
+        if wanted == "imagenet_if_there":
+            return "none"
+        raise CheckpointError(f"model.pretrained: no ImageNet weights are published for {name}; use none")
+    kept = root / "data" / "archives" / "pretrained"
+    file = url.rpartition("/")[2]
+    places = [kept / file] if source in ("demo", "official") else [root / source / file, kept / file]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None and source == "official":
+        from pipeline.datasets.transfer import download
+
+        download(url, kept / file)
+        found = kept / file
+    if found is None:
+        if wanted == "imagenet_if_there":
+            return "none"
+        looked = " and ".join(str(place.parent) for place in places)
+        raise CheckpointError(f"model.pretrained: imagenet, but {file} is not in {looked}; put it there, or use none")
+    return f"ImageNet: {_given(net, found)}"
+
+
+def _given(net: nn.Module, path: Path) -> str:
+    report = load_backbone(net, path)
+    print(report, flush=True)
+    return f"{len(report.loaded):,} tensors of {path.name}, {len(report.fresh):,} started anew"
 
 
 def load_checkpoint(net: nn.Module, path: Path | str) -> None:
@@ -81,7 +130,7 @@ def read(path: Path | str) -> dict[str, Tensor]:
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} holds no state dict; it must map names to tensors")
-    return {PREFIX.sub("", name, count=1): value for name, value in weights.items()}
+    return {name[PREFIX.match(name).end() :]: value for name, value in weights.items()}
 
 
 def check_hash(path: Path | str) -> None:

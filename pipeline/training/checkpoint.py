@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 
-class Busy(RuntimeError):
+class Busy(ValueError):
     """Another trainer holds this run."""
 
 

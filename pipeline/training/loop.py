@@ -31,7 +31,7 @@ HISTORY = (
 LOSSES = ("loss", "loss_key", "loss_seg", "w_key", "w_seg", "r_key", "r_seg")
 
 
-class NotFinite(RuntimeError):
+class NotFinite(ValueError):
     """A loss that is no finite number."""
 
 

@@ -141,7 +141,8 @@ def coco_annotation(number: int, image_id: int, box=(5, 5, 30, 20), joints=3, **
     keypoints = [[10 + j, 10 + j, 1 + j % 2] if j < joints else [0, 0, 0] for j in range(17)]
     return {
         "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "num_keypoints": joints,
-        "area": 300.5, "bbox": list(box), "keypoints": [n for k in keypoints for n in k], "segmentation": [[1, 2, 3, 4]],
+        "area": 300.5, "bbox": list(box), "keypoints": [n for k in keypoints for n in k],
+        "segmentation": [[1, 2, 3, 4]],
     } | changes  # fmt: skip
 
 

@@ -132,6 +132,14 @@ def test_unpacked_datasets_serve_without_copies(dataset, inside, root, tmp_path)
     assert fetch(dataset, data("../mine"), root) != manifest
 
 
+def test_one_datasets_images_are_not_taken_for_anothers(root, tmp_path):
+    unpack(tmp_path / "mine" / "lspet", lspet_archives())
+    labels = {name: content for name, content in mpii_archives().items() if not name.endswith(".gz")}
+    write_archives(tmp_path / "mine" / "mpii", labels)
+    with pytest.raises(MissingArchive, match=r"mpii_human_pose_v1\.tar\.gz"):
+        fetch("mpii", data(tmp_path / "mine"), root)
+
+
 def test_lspet_is_the_same_with_and_without_a_top_folder(root, tmp_path):
     write_archives(tmp_path / "a", lspet_archives())
     write_archives(
@@ -166,7 +174,7 @@ def test_an_archive_changed_after_download_is_refused(root, tmp_path):
 def test_hashes_are_not_computed_twice(root, tmp_path, monkeypatch):
     folder = write_archives(tmp_path / "mine", coco_archives())
     first = fetch("coco", data(folder), root)
-    monkeypatch.setattr(archives.hashlib, "md5", None)
+    monkeypatch.setattr(archives.hashlib, "new", None)
     assert fetch("coco", data(folder), root) == first
 
 

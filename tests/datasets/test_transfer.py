@@ -69,6 +69,12 @@ def test_not_found_ends_at_once_and_says_what_to_do(server, tmp_path, pauses):
     assert pauses == [] and left(tmp_path) == []
 
 
+def test_no_server_at_all_is_said_in_few_words(server, tmp_path):
+    server.close()
+    with pytest.raises(TransferError, match=r"fetched \(no connection: \[Errno 111\] Connection refused\)"):
+        download(f"{server.url}/a.zip", tmp_path / "a.zip")
+
+
 def test_without_ranges_it_starts_over(url, server, tmp_path):
     server.faults = ["cut", "no range"]
     download(url, tmp_path / "a.zip")

@@ -1,10 +1,12 @@
 """PCKh against a published method's numbers on MPII's validation people, and by hand."""
 
+import io
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.io
 
 from pipeline.datasets.keypoints import LSPET, MPII
 from pipeline.evaluation import pckh
@@ -129,6 +131,17 @@ def test_weights_for_other_images_are_refused():
     samples = pckh.samples(np.zeros((2, 16, 2)), two_people())
     with pytest.raises(ValueError, match="weights for 3 images, but these samples have 2"):
         pckh.summarise(samples, MPII, np.ones((1, 3)))
+
+
+def test_mat_file_is_hrnets_one_based_and_the_same_every_time():
+    people = two_people(image_id=np.array([5, 7]), person_id=np.array([5002, 7001]))
+    image_xy = np.arange(64.0).reshape(2, 16, 2)
+    raw = pckh.mat_file(image_xy, people)
+    assert raw == pckh.mat_file(image_xy, people) and b"Created" not in raw
+    content = scipy.io.loadmat(io.BytesIO(raw))
+    np.testing.assert_array_equal(content["preds"], image_xy + 1)
+    np.testing.assert_array_equal(content["RELEASE_img_index"], [[5, 7]])
+    np.testing.assert_array_equal(content["RELEASE_person_index"], [[2, 1]])
 
 
 def test_lspet_counts_all_its_joints():

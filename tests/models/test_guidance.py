@@ -197,7 +197,7 @@ def test_each_map_moves_only_what_lies_before_it(number, before, make, ruled):
     assert all(any(name.startswith(prefix) for name in names) for prefix in (*stem, *before))
 
 
-@pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small", "pose_resnet50"])
+@pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small", "sg_hrnet_w32", "pose_resnet50"])
 def test_channels_last_gives_the_same_heatmaps(name, make, ruled):
     net = ruled(make(name))
     with torch.no_grad():
@@ -207,7 +207,7 @@ def test_channels_last_gives_the_same_heatmaps(name, make, ruled):
     assert close(other.heatmaps, plain.heatmaps, 1e-4)
 
 
-@pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small", "pose_resnet50"])
+@pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small", "sg_hrnet_w32", "pose_resnet50"])
 def test_bfloat16_autocast_gives_the_same_heatmaps(name, make, ruled):
     net = ruled(make(name))
     with torch.no_grad():

@@ -1,0 +1,211 @@
+"""Prediction: flip test and way back to the image against HRNet's outputs, and a pass on small pictures."""
+
+import math
+import time
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pipeline.codec import heatmap, segmentation
+from pipeline.datasets.keypoints import COCO, KEYPOINTS
+from pipeline.datasets.people import People
+from pipeline.evaluation import inference
+from pipeline.models import Output
+
+CPU = torch.device("cpu")
+INPUT = (128, 96)
+
+
+@pytest.fixture(scope="module")
+def golden(shared):
+    with np.load(shared / "golden" / "hrnet_pipeline.npz") as file:
+        return dict(file)
+
+
+def test_flip_test_with_its_shift_equals_hrnet(golden):
+    plain, mirrored = torch.from_numpy(golden["flip_plain"]), torch.from_numpy(golden["flip_flipped"])
+    averaged = inference.average(plain, mirrored, torch.from_numpy(COCO.flip_order))
+    np.testing.assert_array_equal(averaged.numpy(), golden["flip_averaged_shifted"])
+
+
+def test_decoding_to_image_pixels_equals_hrnet(golden):
+    heatmap_xy, score = heatmap.decode(torch.from_numpy(golden["decode_heatmaps"]))
+    crops = SimpleNamespace(center=golden["decode_center"], scale=golden["decode_scale"])
+    image_xy = inference.to_image(heatmap_xy.numpy(), crops, (64, 48))
+    np.testing.assert_allclose(image_xy, golden["decode_image_xy"], atol=2e-4)
+    np.testing.assert_array_equal(score.numpy(), golden["decode_score"])
+
+
+def joint_by_joint(heatmaps: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The same decoding in loops over people and joints, as in the official code, to measure against."""
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
+    index, peak = flat.argmax(2), flat.max(2)
+    xy = np.stack([index % width, index // width], -1).astype(np.float32) * (peak > 0)[..., None]
+    image_xy = np.zeros_like(xy)
+    for person in range(len(xy)):
+        for joint in range(xy.shape[1]):
+            x, y = (math.floor(v + 0.5) for v in xy[person, joint])
+            if 1 < x < width - 1 and 1 < y < height - 1:
+                h = heatmaps[person, joint]
+                slope = np.array([h[y, x + 1] - h[y, x - 1], h[y + 1, x] - h[y - 1, x]])
+                xy[person, joint] += np.sign(slope) * 0.25
+    for person in range(len(xy)):
+        half = scale[person, 0] * 100
+        source = np.array([[0, 0], [0, -half], [-half, -half]], np.float32) + center[person].astype(
+            np.float32
+        )
+        goal = np.array([[width, height], [width, height - width], [0, height - width]], np.float32) / 2
+        to_image = cv2.getAffineTransform(goal, source)
+        for joint in range(xy.shape[1]):
+            image_xy[person, joint] = to_image @ np.array([*xy[person, joint], 1.0])
+    return image_xy
+
+
+def fastest(work, times: int) -> float:
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def test_batched_decoding_is_at_least_8_times_as_fast_as_joint_by_joint(golden):
+    heatmaps = np.tile(golden["decode_heatmaps"], (7, 1, 1, 1))[:64]
+    center, scale = (np.tile(golden[f"decode_{key}"], (7, 1))[:64] for key in ("center", "scale"))
+    crops, tensor = SimpleNamespace(center=center, scale=scale), torch.from_numpy(heatmaps)
+
+    def batched():
+        return inference.to_image(heatmap.decode(tensor)[0].numpy(), crops, (64, 48))
+
+    np.testing.assert_allclose(batched(), joint_by_joint(heatmaps, center, scale), atol=2e-4)
+    threads = torch.get_num_threads()
+    # On a busy machine several threads wait for each other.
+    torch.set_num_threads(1)
+    try:
+        loops = fastest(lambda: joint_by_joint(heatmaps, center, scale), 5)
+        assert loops / fastest(batched, 40) >= 8
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Finder(nn.Module):
+    """Joint k where the input is brightest in channel k % 3; four maps of where anything is bright."""
+
+    def __init__(self, joints: int):
+        super().__init__()
+        self.joints = joints
+
+    def forward(self, x_BCHW):
+        pooled = F.avg_pool2d(x_BCHW, 5, 4, padding=2)
+        heatmaps = pooled[:, [k % 3 for k in range(self.joints)]]
+        return Output(heatmaps, (pooled.amax(1, keepdim=True) + 1).expand(-1, 4, -1, -1))
+
+
+class Pictures:
+    """An image store of encoded pictures."""
+
+    def __init__(self, pictures):
+        self.pictures = {name: cv2.imencode(".png", image)[1].tobytes() for name, image in pictures.items()}
+
+    def read(self, name):
+        return self.pictures[name]
+
+
+def params(flip_test):
+    return SimpleNamespace(
+        input=SimpleNamespace(size=INPUT, heatmap_size=(32, 24), reduced_decoding=False),
+        evaluate=SimpleNamespace(flip_test=flip_test),
+        train=SimpleNamespace(batch_size=3),
+        compute=SimpleNamespace(workers=0),
+    )
+
+
+@pytest.fixture
+def spotted():
+    """Eight people of MPII, each a white spot in a picture of its own, and the store of the pictures."""
+    rng = np.random.default_rng(0)
+    center, scale = rng.uniform(150, 250, (8, 2)), np.tile([[0.9, 1.2]], (8, 1)) * rng.uniform(1, 1.4, (8, 1))
+    joints = np.repeat((center + rng.uniform(-60, 60, (8, 2)))[:, None], 16, 1)
+    pictures = {}
+    for n in range(8):
+        picture = np.zeros((400, 400, 3), np.uint8)
+        cv2.circle(picture, tuple(int(v) for v in joints[n, 0].round()), 14, (255, 255, 255), -1)
+        pictures[f"{n}.jpg"] = cv2.GaussianBlur(picture, (0, 0), 6)
+    people = People(
+        dataset="mpii",
+        split="val",
+        images=np.array(sorted(pictures)),
+        image=np.arange(8, dtype=np.int32),
+        image_id=np.arange(1, 9),
+        person_id=np.arange(1, 9) * 1000 + 1,
+        box=np.zeros((8, 4)),
+        center=center,
+        scale=scale,
+        joints=joints,
+        labelled=np.ones((8, 16), bool),
+        visible=np.ones((8, 16), bool),
+        head_size=np.full(8, 20.0),
+        area=np.ones(8),
+    )
+    return people, Pictures(pictures)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_a_spot_is_found_where_it_is_in_the_image(spotted, flip_test):
+    people, images = spotted
+    found = inference.predict(Finder(16), people, images, params(flip_test), CPU)
+    # A heatmap pixel is up to 2.6 image pixels wide here.
+    assert np.abs(found.image_xy - people.joints).max() < 4
+    assert found.score.shape == (8, 16) and found.map_iou is None
+
+
+def test_map_iou_is_taken_person_by_person_against_the_precomputed_maps(spotted):
+    people, images = spotted
+    maps = segmentation.of_people(people, INPUT, 2)
+    maps[5] = 0
+    maps[6] = 255
+    iou = inference.predict(Finder(16), people, images, params(True), CPU, maps).map_iou
+    assert iou.shape == (8, 4) and (iou == iou[:, :1]).all()
+    assert iou[5, 0] == 0 and 0 < iou[6, 0] < 0.2 and iou[:5].min() > 0.5
+
+
+def test_examples_hold_what_the_pictures_need(spotted):
+    people, images = spotted
+    rows = np.array([2, 0])
+    maps = segmentation.of_people(people, INPUT, 2)
+    arrays = inference.examples(Finder(16), people.select(rows), images, params(True), CPU, maps[rows])
+    assert arrays["input_BHW3"].shape == (2, 128, 96, 3) and arrays["input_BHW3"].dtype == np.uint8
+    assert arrays["maps_B4hw"].shape == (2, 4, 32, 24) and arrays["maps_B4hw"].dtype == np.float32
+    assert arrays["target_map_Bhw"].sum() > 0
+    assert np.abs(arrays["predicted_input_xy"] - arrays["true_input_xy"]).max() < 5
+    for (x, y), crop in zip(
+        arrays["true_input_xy"][:, 0].round().astype(int), arrays["input_BHW3"], strict=True
+    ):
+        assert crop[y, x].min() > 0.7 * crop.max()
+    np.testing.assert_array_equal(arrays["person_id"], people.person_id[rows])
+
+
+def test_the_hardest_people_are_the_most_occluded_one_an_image(spotted):
+    people, _ = spotted
+    people.visible[3, :5] = False
+    people.visible[6, :9] = False
+    # Person 1 has more occluded joints, but few labels.
+    people.labelled[1, 7:] = False
+    people.visible[1] = False
+    rows = inference.hardest(people, 4)
+    assert list(rows[:2]) == [6, 3] and 1 not in rows
+    people.image[6] = people.image[3]
+    assert list(inference.hardest(people, 4)).count(3) == 0
+
+
+def test_every_dataset_mirrors_left_to_right():
+    for keypoints in KEYPOINTS.values():
+        mirrored = [keypoints.names[k].replace("left", "right") for k in keypoints.flip_order]
+        assert mirrored == [name.replace("left", "right") for name in keypoints.names]
