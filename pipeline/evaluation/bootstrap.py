@@ -1,0 +1,123 @@
+"""Intervals: the bootstrap over validation images, paired between models, and the spread over seeds.
+
+docs/statistics.md has the method and what it assumes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What the seeds of one model say of its metric; `variance` is what the images do not explain.
+
+    factor: of the model in the quantity; raw: the values' variance; both variances are nan for one seed.
+    """
+
+    factor: float
+    count: int
+    variance: float
+    raw: float
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """A metric's mean over seeds, or a difference of such, as `interval` needs it; they can be subtracted.
+
+    draws: (R,) under resampling of the images. seeds: by the name of the model.
+    """
+
+    draws: np.ndarray
+    seeds: Mapping[str, Seeds]
+
+    def __sub__(self, other: "Replicates") -> "Replicates":
+        seeds = dict(self.seeds)
+        for name, s in other.seeds.items():
+            factor = (seeds[name].factor if name in seeds else 0) - s.factor
+            seeds[name] = Seeds(factor, s.count, s.variance, s.raw)
+        return Replicates(self.draws - other.draws, seeds)
+
+
+def weights(images: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of M images is in each of R resamples, (R, M) uint16; each row sums to M.
+
+    Runs on the same images get the same rows, which is what pairs them.
+    """
+    rng = np.random.default_rng([seed, images])
+    return np.stack(
+        [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(resamples)]
+    ).astype(np.uint16)
+
+
+def over_seeds(
+    values: Sequence[Mapping[str, float]], draws: Sequence[Mapping[str, np.ndarray]], name: str
+) -> dict[str, Replicates]:
+    """The mean over one model's seeds of each metric, with what both images and seeds leave open.
+
+    values: a mapping of metrics for each seed; draws: the same under `weights`, (R,) each. name: of the model
+    and its dataset; seeds of different names are independent.
+    """
+    if len(values) != len(draws) or not values:
+        raise ValueError(
+            f"{len(values)} runs and the draws of {len(draws)}: give at least one, and all of both"
+        )
+    return {
+        metric: _mean_over_seeds(
+            np.array([v[metric] for v in values], float), np.stack([d[metric] for d in draws]), name
+        )
+        for metric in values[0]
+    }
+
+
+def interval(replicates: Replicates | np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The interval (low, high) of a metric or a difference.
+
+    Of one seed each, or of plain draws (R,): their percentiles. With more seeds Student's t, with the variance
+    over images plus that over seeds, and Satterthwaite's degrees of freedom; a model with one seed beside
+    others with more takes their mean variance over seeds. nan where more than 1% of the resamples have
+    nothing that the metric counts.
+    """
+    draws = replicates.draws if isinstance(replicates, Replicates) else replicates
+    seeds = list(replicates.seeds.values()) if isinstance(replicates, Replicates) else []
+    known = draws[~np.isnan(draws)]
+    if len(known) < 0.99 * len(draws):
+        return float("nan"), float("nan")
+    if all(s.count == 1 for s in seeds):
+        low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+    from scipy.stats import t
+
+    by_seeds, freedom = _over_seeds(seeds, float(known.var()))
+    reach = float(t.ppf((1 + level) / 2, freedom) * np.sqrt(known.var() + by_seeds))
+    return float(known.mean()) - reach, float(known.mean()) + reach
+
+
+def _mean_over_seeds(values: np.ndarray, draws: np.ndarray, name: str) -> Replicates:
+    mean, count = draws.mean(0), len(values)
+    if count == 1:
+        return Replicates(mean, {name: Seeds(1.0, 1, np.nan, np.nan)})
+    # Two seeds' values differ also because each finds other images hard: the part that resampling shows.
+    by_images = np.nanvar(draws - mean, axis=1).sum() / (count - 1)
+    raw = float(values.var(ddof=1))
+    return Replicates(mean, {name: Seeds(1.0, count, max(raw - by_images, 0.0), raw)})
+
+
+def _over_seeds(seeds: list[Seeds], by_images: float) -> tuple[float, float]:
+    """The variance that seeds add to that over images, and the degrees of freedom of their sum."""
+    several = [s for s in seeds if s.count > 1]
+    typical = Seeds(
+        factor=0.0,
+        count=sum(s.count - 1 for s in several) + 1,
+        variance=float(np.mean([s.variance for s in several])),
+        raw=float(np.mean([s.raw for s in several])),
+    )
+    total = uncertainty = 0.0
+    for s in seeds:
+        source = s if s.count > 1 else typical
+        share = s.factor**2 / s.count
+        total += share * source.variance
+        uncertainty += (share * source.raw) ** 2 / (source.count - 1)
+    freedom = (by_images + total) ** 2 / uncertainty if uncertainty > 0 else np.inf
+    return total, max(freedom, 1.0)
