@@ -59,8 +59,6 @@ TITLES = {
     11: "Dynamic weights and lambda balance the two tasks",
     12: "Under supervision attention focuses faster and more accurately",
 }
-# Student's t at 97.5% for 1, 2, ... degrees of freedom: intervals over seeds, of which there are few.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
@@ -620,7 +618,9 @@ def _judged_over_seeds(results: Results, claim: Claim, groups, differences: list
     if count == 1:
         claim = replace(claim, difference=value, note=_join(claim.note, "One seed gives no interval."))
         return _judged(results, claim, groups, INCONCLUSIVE)
-    half = _T[min(count - 1, len(_T)) - 1] * stdev(differences) / math.sqrt(count)
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, count - 1)) * stdev(differences) / math.sqrt(count)
     claim = replace(claim, difference=value, low=value - half, high=value + half)
     return _judged(results, claim, groups, ranking_verdict([(claim.low, claim.high)]))
 

@@ -43,6 +43,16 @@ _STYLE = {
     "svg.hashsalt": "sg-hrnet",
 }
 _POINTS_OF_A_CURVE = 200
+_ABREAST = 4
+# Files under reports/plots/, `name-dataset.csv`. dvc.yaml names them all, so all are written: those of
+# datasets that the parameters leave out hold a header and no rows, which `dvc plots` takes without complaint.
+_PLOTS = {
+    "accuracy_by_radius": (("mpii", "lspet"), ("radius", "accuracy", "low", "high", "foreground")),
+    "pckh_curves": (("mpii", "lspet"), ("threshold", "baseline", "guided")),
+    "dwa": (("mpii", "coco", "lspet"), ("progress", "w_key", "w_seg", "r_key", "r_seg")),
+    "losses": (("mpii", "coco", "lspet"), ("progress", "loss_key", "loss_seg")),
+    "map_iou": (("mpii", "coco", "lspet"), ("epoch", "iou_1", "iou_2", "iou_3", "iou_4")),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,9 @@ def draw(results: Results, tables: list[tables_.Table], out: Path) -> list[Figur
     matplotlib.use("svg")
     for folder in ("figures", "plots"):
         (out / folder).mkdir(parents=True, exist_ok=True)
+    for name, (datasets, columns) in _PLOTS.items():
+        for dataset in datasets:
+            _columns(out, dataset, name, dict.fromkeys(columns, ()))
     drawers = (
         _tables(results, tables),
         _accuracy_by_radius(results, out),
@@ -87,7 +100,7 @@ def _save(figure, folder: Path, name: str) -> Path:
     picture = name.startswith(("predictions", "attention"))
     path = folder / f"{name}.{'png' if picture else 'svg'}"
     if picture:
-        figure.savefig(path, dpi=160, metadata={"Software": None}, facecolor="white")
+        figure.savefig(path, dpi=150, metadata={"Software": None}, facecolor="white")
     else:
         figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)
@@ -116,7 +129,7 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
             _dots(axis, metrics, rows, shown)
             axis.set_ylabel("percent")
             data = "; ".join(dict.fromkeys(row.data for row in rows)) or "nothing measured"
-            axis.set_title(f"{kind.capitalize()} boxes ({data})" if table.name == "table2" else f"({data})")
+            axis.set_title(f"{kind.capitalize()} boxes ({data})" if table.name == "table2" else data)
         yield (
             table.name,
             figure,
@@ -438,21 +451,26 @@ def _predictions(results: Results) -> Iterator[tuple]:
         if not shown:
             continue
         count, height, width = shown[0][1]["input_BHW3"].shape[:3]
-        figure = plt.figure(
-            figsize=(7.4, len(shown) * (7.4 / count * height / width + 0.3)), layout="constrained"
-        )
-        parts = np.atleast_1d(figure.subfigures(len(shown), 1))
-        for (group, examples), part in zip(shown, parts, strict=True):
+        # Both networks' pictures of a person stand below each other.
+        starts = range(0, count, _ABREAST)
+        strips = [(start, *pair) for start in starts for pair in shown]
+        tall = 7.4 / _ABREAST * height / width + 0.3
+        figure = plt.figure(figsize=(7.4, len(strips) * tall), layout="constrained")
+        for (start, group, examples), part in zip(
+            strips, np.atleast_1d(figure.subfigures(len(strips), 1)), strict=True
+        ):
             title = f"{tables_.method(group)} ({tables_.data_name(group)})"
             part.suptitle(title, x=0.01, ha="left", fontsize=8)
-            for index, axis in enumerate(part.subplots(1, count, squeeze=False)[0]):
-                _picture(axis, examples["input_BHW3"][index])
-                _skeleton(axis, examples, index, dataset)
+            for index, axis in enumerate(part.subplots(1, _ABREAST, squeeze=False)[0], start):
+                axis.set_axis_off()
+                if index < count:
+                    _picture(axis, examples["input_BHW3"][index])
+                    _skeleton(axis, examples, index, dataset)
         yield (
             f"predictions-{dataset}",
             figure,
-            f"{tables_.DATASETS[dataset]}: predictions on the same people, as in the paper's Figure 4. "
-            "Crosses: labelled joints. Faint limbs: low scores.",
+            f"{tables_.DATASETS[dataset]}: predictions on the same people, those with the most occluded joints, as "
+            "in the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
             f"Skeletons predicted by both networks on {count} crops.",
         )
 
@@ -506,8 +524,8 @@ def _skeleton(axis, examples: dict[str, np.ndarray], index: int, dataset: str) -
             axis.plot(*xy[[a, b]].T, color=colour, lw=thickness, alpha=strength, solid_capstyle="round")
     labelled = examples["labelled"][index].astype(bool)
     true = examples["true_input_xy"][index][labelled]
-    axis.plot(*true.T, "x", color="black", ms=4.2, mew=2)
-    axis.plot(*true.T, "x", color="white", ms=3.6, mew=1)
+    axis.plot(*true.T, "x", color="black", ms=3.6, mew=1.8)
+    axis.plot(*true.T, "x", color="white", ms=3.2, mew=0.8)
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
 
@@ -520,12 +538,10 @@ def _pair(results: Results, dataset: str) -> Iterator[tuple[str, Group, tuple]]:
 
 
 def _columns(out: Path, dataset: str, name: str, columns: dict) -> None:
-    """Columns for `dvc plots`, whose definitions name files and columns: a file for each dataset."""
-    rows = [
-        {key: f"{float(value):.6g}" for key, value in zip(columns, row, strict=True)}
-        for row in zip(*columns.values(), strict=True)
-    ]
-    (out / "plots" / f"{name}-{dataset}.csv").write_text(tables_.csv_text(rows))
+    """Columns for `dvc plots`, whose definitions name files and columns."""
+    file = [",".join(columns)]
+    file += [",".join(f"{value:.6g}" for value in row) for row in zip(*columns.values(), strict=True)]
+    (out / "plots" / f"{name}-{dataset}.csv").write_text("\n".join(file) + "\n")
 
 
 def _float(text: str | None) -> float:

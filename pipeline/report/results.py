@@ -22,18 +22,18 @@ class MissingResult(ValueError):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric or a difference of two, percent: its value, 95% interval, spread over seeds, replicates (R,)."""
+    """A metric or a difference of two, percent: its value, 95% interval, and standard deviation over seeds."""
 
     value: float
     low: float
     high: float
     spread: float | None
-    draws: np.ndarray = field(repr=False)
+    replicates: bootstrap.Replicates = field(repr=False)
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference; paired where both come from the same images."""
-        draws = self.draws - other.draws
-        return Estimate(self.value - other.value, *bootstrap.interval(draws), None, draws)
+        replicates = self.replicates - other.replicates
+        return Estimate(self.value - other.value, *bootstrap.interval(replicates), None, replicates)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,14 @@ def test_every_file_that_dvc_declares_is_there(written):
     for table in ("table1", "table2", "table3"):
         assert {f"{table}.csv", f"{table}.md", f"{table}.tex", f"figures/{table}.svg"} <= names
     assert {"claims.csv", "summary.json", "index.html", "figures/predictions-mpii.png"} <= names
-    assert {f"plots/{name}-mpii.csv" for name in ("dwa", "losses", "map_iou", "accuracy_by_radius")} <= names
+    plots = {"dwa", "losses", "map_iou"}
+    declared = {f"plots/{name}-{dataset}.csv" for name in plots for dataset in ("mpii", "coco", "lspet")}
+    declared |= {
+        f"plots/{name}-{d}.csv" for name in ("accuracy_by_radius", "pckh_curves") for d in ("mpii", "lspet")
+    }
+    assert {name for name in names if name.startswith("plots/")} == declared
+    rows = {name: len((written / name).read_text().splitlines()) for name in declared}
+    assert rows["plots/accuracy_by_radius-mpii.csv"] == 4 and rows["plots/accuracy_by_radius-lspet.csv"] == 1
 
 
 def test_the_summary_is_short_and_named_alike_for_every_radius(results):
