@@ -58,23 +58,23 @@ def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
     """
     height, width = heatmaps_BKHW.shape[-2:]
     # A network in channels-last memory gives heatmaps in it too; joint by joint they are read much faster.
-    flat_BKP = heatmaps_BKHW.contiguous().flatten(2)
+    heatmaps_BKHW = heatmaps_BKHW.contiguous()
     # A CPU finds the maximum of a long row quickly, its place slowly: so first the block of rows, then the
     # place in it. Of equal heights the first one counts, as in HRNet's code.
-    blocks_BKNP = flat_BKP.unflatten(-1, (-1, width * math.gcd(height, 2)))
+    blocks_BKNP = heatmaps_BKHW.unflatten(2, (-1, math.gcd(height, 2))).flatten(3)
     scores_BK, block_BK = blocks_BKNP.amax(-1).max(-1)
-    block_BK1P = block_BK[..., None, None].expand(-1, -1, 1, blocks_BKNP.shape[-1])
-    index_BK = block_BK * blocks_BKNP.shape[-1] + blocks_BKNP.gather(2, block_BK1P)[:, :, 0].argmax(-1)
+    blocks, pixels = blocks_BKNP.shape[2:]
+    first_BK = torch.arange(block_BK.numel(), device=block_BK.device).view_as(block_BK) * blocks
+    place = blocks_BKNP.reshape(-1, pixels).index_select(0, (first_BK + block_BK).flatten()).argmax(-1)
+    index_BK = block_BK * pixels + place.view_as(block_BK)
     x_BK, y_BK = index_BK % width, index_BK // width
     found_BK = scores_BK > 0
     inner_BK = (x_BK > 1) & (x_BK < width - 1) & (y_BK > 1) & (y_BK < height - 1) & found_BK
 
-    def neighbour(step: int) -> Tensor:
-        at_BK = (index_BK + step).clamp(0, height * width - 1)
-        return flat_BKP.gather(-1, at_BK[..., None])[..., 0]
-
-    shift_BK2 = torch.stack(
-        [(neighbour(1) - neighbour(-1)).sign(), (neighbour(width) - neighbour(-width)).sign()], -1
-    )
+    steps = torch.tensor([1, width, -1, -width], device=index_BK.device)
+    # Outside of `inner` a neighbour may be anywhere, and counts for nothing.
+    around_BK4 = (first_BK * pixels + index_BK)[..., None] + steps
+    around_BK4 = heatmaps_BKHW.take(around_BK4.clamp(0, heatmaps_BKHW.numel() - 1))
+    shift_BK2 = (around_BK4[..., :2] - around_BK4[..., 2:]).sign()
     xy_BK2 = torch.stack([x_BK, y_BK], -1) * found_BK[..., None]
     return xy_BK2 + 0.25 * shift_BK2 * inner_BK[..., None], scores_BK
