@@ -70,13 +70,13 @@ def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], da
         f"{shown.sum()} of {len(shown)} joints": drawing.skeleton(
             found["input"], found["input_xy"], shown, keypoints
         ),
-        "heatmaps": drawing.overlay(found["input"], found["heatmaps"].max(0).clip(0, 1), 0.9),
+        "heatmaps": drawing.overlay(found["input"], found["heatmaps"].max(0).clip(0, 1), 0.7),
     }
     if "maps" in found:
         panels |= {
-            f"map {n}": drawing.overlay(found["input"], m, 0.9) for n, m in enumerate(found["maps"], 1)
+            f"map {n}": drawing.overlay(found["input"], m, 0.7) for n, m in enumerate(found["maps"], 1)
         }
-        panels["product of the maps"] = drawing.overlay(found["input"], found["maps"].prod(0), 0.9)
+        panels["product of the maps"] = drawing.overlay(found["input"], found["maps"].prod(0), 0.7)
     columns = 4 if "maps" in found else 2
     rows = -(-len(panels) // columns)
     height, width = image.shape[:2]
