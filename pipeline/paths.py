@@ -1,6 +1,7 @@
 """Where everything lies, in one place."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -42,3 +43,10 @@ def checkpoints() -> Path:
 
 def mlflow_store() -> str:
     return f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def emptied(folder: Path) -> Path:
+    """A folder made anew: what was there may be hard links into DVC's cache, which writing would spoil."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,7 +1,7 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
 python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME] [--input-size HxW]
-does the same with somebody else's checkpoint.
+does the same with somebody else's checkpoint, into evaluated/DATASET/NAME.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import json
 import math
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -30,17 +29,13 @@ def evaluate(*arguments: str) -> None:
     p = params.load()
     if a.weights:
         run = of_checkpoint(a, p)
-        network = build(run)
+        network, settings = inference.build(run)
         pretrained.load_checkpoint(network, a.weights)
     else:
         folder = paths.run(a.dataset, a.run)
-        run = of_run(folder)
-        network = build(run)
-        network.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
-    settings = namespace(
-        run["params"] | {"evaluate": p.evaluate.model_dump(), "compute": p.compute.model_dump()}
-    )
-    settings.input.heatmap_size = tuple(side // 4 for side in settings.input.size)
+        run, network, settings = inference.load(folder)
+    # All else is as in the run's training, whatever params.yaml says by now.
+    settings.evaluate, settings.compute = p.evaluate, p.compute
     device = loop.Ranks.join(p.compute.device).device
     torch.backends.cudnn.deterministic = True
 
@@ -73,7 +68,8 @@ def evaluate(*arguments: str) -> None:
         "foreground": foreground,
         "train_params": run["params"],
     }
-    out = paths.results(a.dataset, run["run"])
+    # results/ holds what params.yaml names, and nothing else: the report depends on the whole of it.
+    out = Path("evaluated") / a.dataset / a.name if a.weights else paths.results(a.dataset, a.run)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if a.dataset == "coco":
@@ -92,7 +88,8 @@ def evaluate(*arguments: str) -> None:
     write_json(out / "metrics.json", without_nan(metrics | scores), indent=2)
     if not a.weights:
         shutil.copyfile(folder / "history.csv", out / "history.csv")
-    print(f"{a.dataset}/{run['run']}: {in_a_line(scores)}", flush=True)
+    for line in in_lines(scores):
+        print(f"{a.dataset}/{run['run']}{line}", flush=True)
 
 
 def score_pckh(people: People, found: inference.Predictions, out: Path) -> tuple[dict, dict]:
@@ -158,12 +155,6 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
     return a
 
 
-def of_run(folder: Path) -> dict:
-    if not (folder / "run.json").exists():
-        raise ValueError(f"{folder} holds no trained run; train it by `dvc repro`")
-    return read_json(folder / "run.json") | {"checkpoint": None}
-
-
 def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
     """What run.json says of a run, for a checkpoint that was not trained here."""
     if not a.weights.is_file():
@@ -196,20 +187,6 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
     }
 
 
-def build(run: dict) -> torch.nn.Module:
-    groups = namespace(run["params"])
-    return models.build(
-        run["model"], run["joints"], model=groups.model, guidance=groups.guidance, ablation=run["ablation"]
-    )
-
-
-def namespace(value):
-    """Mappings as attributes, all the way down, and lists as tuples."""
-    if isinstance(value, dict):
-        return SimpleNamespace(**{key: namespace(inner) for key, inner in value.items()})
-    return tuple(namespace(inner) for inner in value) if isinstance(value, list) else value
-
-
 def without_nan(value):
     """JSON has no nan: what had nothing to count is null."""
     if isinstance(value, dict):
@@ -217,14 +194,16 @@ def without_nan(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def in_a_line(scores: dict) -> str:
-    flat = scores.get("pckh") or {
-        f"{name} ({kind.replace('_', ' ')} boxes)": value
-        for kind, values in scores["coco"].items()
+def in_lines(scores: dict) -> list[str]:
+    """Metrics for people to read, each kind of box in a line of its own."""
+    kinds = {f", {kind.replace('_', ' ')} boxes": values for kind, values in scores.get("coco", {}).items()}
+    kinds |= {"": scores["pckh"]} if "pckh" in scores else {}
+    return [
+        f"{kind}: "
+        + "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+        for kind, values in kinds.items()
         if values
-        for name, value in values.items()
-    }
-    return "  ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in flat.items())
+    ]
 
 
 def sha256(path: Path) -> str:

@@ -33,8 +33,7 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
 def targets(dataset: str, radius: str) -> None:
     p = params.load()
     archives.fetch(dataset, p.data, paths.project_root())
-    out = paths.targets(dataset, int(radius))
-    out.mkdir(parents=True, exist_ok=True)
+    out = paths.emptied(paths.targets(dataset, int(radius)))
     statistics = {}
     for split in ("train", "val"):
         people = People.load(paths.people(dataset) / f"{split}.npz")

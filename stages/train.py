@@ -119,7 +119,9 @@ def train(dataset: str, name: str) -> None:
         val=people["val"],
         images=archives.open_images(dataset, p.data, root),
         maps=maps,
-        pretrained=lambda network: pretrained.start(network, run.model, p.model.pretrained, p.data.source, root),
+        pretrained=lambda network: pretrained.start(
+            network, run.model, p.model.pretrained, p.data.source, root
+        ),
         accuracy=accuracy_of(people["val"], p),
         tracker=tracker,
     )
@@ -139,8 +141,7 @@ def train(dataset: str, name: str) -> None:
         torch.save(result["weights"], weights)
         checkpoint.finish(result, hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest())
         description = {**description, "pretrained": result["origin"]}
-        out = paths.run(dataset, name)
-        out.mkdir(parents=True, exist_ok=True)
+        out = paths.emptied(paths.run(dataset, name))
         (out / "weights.pt").write_bytes(weights.getvalue())
         (out / "history.csv").write_bytes(loop.history_csv(result["history"]))
         (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")

@@ -25,6 +25,7 @@ from types import ModuleType
 from pipeline import paths
 from pipeline.datasets import transfer
 from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets.people import LabelError
 from pipeline.datasets.store import (
     MAX_IMAGE,
     MAX_LABELS,
@@ -375,9 +376,10 @@ def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) ->
             if archive.kind == "tar":
                 found[-1] = _with_images(found, dataset, home)
         except (ArchiveError, StoreError) as error:
-            # Else every later run would find it there and fail in the same way.
-            path.unlink()
-            raise ArchiveError(f"{error}; the file is removed, and the next run fetches it again") from error
+            raise _rejected([path], error, ledger) from error
+        except LabelError as error:
+            # The images could not be chosen: it is the labels that are wrong.
+            raise _rejected([f.path for f in found if f.archive.files], error, ledger) from error
     # Only now, when all of them have opened: nothing wrong is pinned.
     for f in found:
         if not f.archive.digest:
@@ -386,6 +388,15 @@ def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) ->
         if f.images and f.path.is_file() and ledger.get(f.path).get("fetched_by_us"):
             f.path.unlink()
     return found
+
+
+def _rejected(files: list[Path], error: Exception, ledger: Ledger) -> ArchiveError:
+    """The error for files that are not what they should be; those that we fetched are fetched anew next time."""
+    ours = [path for path in files if ledger.get(path).get("fetched_by_us")]
+    for path in ours:
+        path.unlink()
+    what = f"{' and '.join(p.name for p in ours)} removed, to be fetched again by the next run"
+    return ArchiveError(f"{error}; {what if ours else f'remove {files[0]} to have it fetched'}")
 
 
 def _disk_need(archive: Archive) -> int:
@@ -399,7 +410,8 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> dict:
         kind, expected = archive.digest.split(":")
         if (actual := _hashes(path, ledger, {kind, "sha256"})[kind]) != expected:
             raise ArchiveError(f"{archive.name} has {kind} {actual}, not the published {expected}")
-    if archive.kind == "zip":
+    # Reading the index of COCO's 118,000 images takes a second, too much for each time that they are opened.
+    if archive.kind == "zip" and not ledger.get(path).get("holds_its_files"):
         store = ZipPart(path, archive.any_key, MAX_LABELS)
         for name in archive.files:
             if Path(name).name not in store:
@@ -407,6 +419,7 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> dict:
         for name, expected in archive.content:
             if (actual := hashlib.sha256(store.read(name)).hexdigest()) != expected:
                 raise ArchiveError(f"{name} in {archive.name} has sha256 {actual}, not the known {expected}")
+        ledger.put(path, holds_its_files=True)
     entry = _entry(archive, path, ledger)
     pins.compare(archive, entry)
     return entry

@@ -66,7 +66,10 @@ class People:
 
     def save(self, path: Path) -> None:
         """Write the table; equal tables give equal bytes."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
+        path.unlink(missing_ok=True)
         np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
 
     @classmethod

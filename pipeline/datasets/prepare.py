@@ -128,4 +128,6 @@ def _reasons(dropped: dict[str, int]) -> str:
 
 
 def _write(path: Path, value, indent: int | None = 1) -> None:
+    # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
+    path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, indent=indent) + "\n")

@@ -178,7 +178,7 @@ def _scene(
 
     placed = []
     for i in range(people):
-        tall = rng.uniform(1.25, 1.7) if close else rng.uniform(0.64, 0.88) * 0.93 ** (people - 1)
+        tall = rng.uniform(1.15, 1.5) if close else rng.uniform(0.64, 0.88) * 0.93 ** (people - 1)
         stature = height * tall
         figure = random_figure(rng, stature, light)
         extent = np.stack(list(figure.points.values()))
@@ -232,7 +232,7 @@ def _scenes(
         far = int(dataset != "lspet" and index % 6 == 1)
         crowd = dataset == "coco" and index % 20 == 2
         while True:
-            close = dataset == "coco" and people == 1 and rng.random() < 0.12
+            close = dataset == "coco" and people == 1 and rng.random() < 0.08
             scene = _scene(rng, demo.image_size, people, far, crowd, close)
             # Nobody may vanish behind others.
             if all(f.silhouette.sum() > 0.06 * (f.stature * OVERSAMPLING) ** 2 for f in scene.people):
@@ -363,8 +363,8 @@ def _coco_person(figure: Figure, image: np.ndarray, names, rng: np.random.Genera
         x, y = figure.points[name]
         flag = 0
         if rng is not None and _inside(figure, name, image):
-            # Who labels can often tell where a hidden joint is.
-            guessed = rng.random() < 0.75
+            # Who labels can sometimes tell where a hidden joint is.
+            guessed = rng.random() < 0.5
             flag = 2 if figure.visible[name] else int(guessed and name not in figure.turned_away)
         keypoints += [round(x), round(y), flag] if flag else [0, 0, 0]
     return {

@@ -1,11 +1,15 @@
 """Prediction as HRNet tests it: two passes, one mirrored, decoded on the device, back to the image."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline import models
 from pipeline.codec import crop, heatmap, segmentation
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.people import People
@@ -23,6 +27,43 @@ class Predictions:
     image_xy: np.ndarray
     score: np.ndarray
     map_iou: np.ndarray | None
+
+
+def load(folder: Path) -> tuple[dict, nn.Module, SimpleNamespace]:
+    """A trained run: its run.json, its network with its weights, its parameters as attributes.
+
+    Raises ValueError where the folder holds none.
+    """
+    try:
+        run = json.loads((folder / "run.json").read_text()) | {"checkpoint": None}
+        network, params = build(run)
+        weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
+        network.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{error.filename} is not there: {folder} holds no trained run; train it first"
+        ) from None
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder} holds weights of another network than its run.json names: {error}"
+        ) from error
+    return run, network, params
+
+
+def build(run: dict) -> tuple[nn.Module, SimpleNamespace]:
+    """The fresh network that a run.json describes, and the parameters in it as attributes."""
+    params = _attributes(run["params"])
+    params.input.heatmap_size = tuple(side // crop.STRIDE for side in params.input.size)
+    network = models.build(
+        run["model"], run["joints"], model=params.model, guidance=params.guidance, ablation=run["ablation"]
+    )
+    return network, params
+
+
+def _attributes(value):
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: _attributes(inner) for key, inner in value.items()})
+    return tuple(_attributes(inner) for inner in value) if isinstance(value, list) else value
 
 
 @torch.inference_mode()

@@ -205,12 +205,10 @@ def _accumulate(matches: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[
         # One row an image, so that taking a detection's weights copies whole cache lines.
         weight_MR = np.ascontiguousarray(weights[rows].T, np.float64)
         people_AR = matches["people"] @ weight_MR
-        for size, threshold, true_image, false_image, false_before in curves:
+        for size, threshold, true_image, false_between in curves:
             with np.errstate(divide="ignore", invalid="ignore"):
                 tp = np.cumsum(weight_MR[true_image], axis=0)
-                fp = np.zeros((len(false_image) + 1, tp.shape[1]))
-                np.cumsum(weight_MR[false_image], axis=0, out=fp[1:])
-                fp = fp[false_before]
+                fp = np.cumsum(false_between @ weight_MR, axis=0)
                 reached = (tp / people_AR[size]).T
                 envelope = tp / (fp + tp + np.spacing(1))
             envelope = np.maximum.accumulate(envelope[::-1], axis=0)[::-1].T
@@ -235,8 +233,10 @@ def _accumulate(matches: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[
 
 
 def _curves(matches: Mapping[str, np.ndarray], count: int) -> Iterator[tuple]:
-    """For each size and threshold, from the highest score down: the image of each true and of each false
-    positive, and how many false ones stand before each true one."""
+    """For each size and threshold, from the highest score down: the image of each true positive, and a sparse
+    matrix with a row for each of them and a column for each image, of the false ones since the one before."""
+    from scipy.sparse import csr_matrix
+
     order = np.argsort(-matches["score"], kind="stable")
     image = matches["detection_image"][order]
     matched = np.unpackbits(matches["matched"], axis=-1, count=count).astype(bool)[..., order]
@@ -246,4 +246,9 @@ def _curves(matches: Mapping[str, np.ndarray], count: int) -> Iterator[tuple]:
             counts = ~ignored[size, threshold]
             true = counts & matched[size, threshold]
             false = counts & ~matched[size, threshold]
-            yield size, threshold, image[true], image[false], np.cumsum(false)[true]
+            next_true = np.cumsum(true)[false]
+            before_last = next_true < true.sum()
+            rows, columns = next_true[before_last], image[false][before_last]
+            shape = (true.sum(), len(matches["image_id"]))
+            false_between = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
+            yield size, threshold, image[true], false_between

@@ -24,6 +24,7 @@ from pipeline.datasets.archives import ArchiveError, MissingArchive, fetch, open
 from pipeline.datasets.store import StoreError
 from pipeline.datasets.transfer import TransferError
 from tests.datasets.conftest import (
+    RELEASE_PATH,
     coco_archives,
     data,
     jpeg,
@@ -274,7 +275,7 @@ def test_a_clone_with_the_manifest_and_no_archives_heals_itself(root, site):
 
 def test_spoiled_bytes_fail_the_hash_and_the_next_run_succeeds(root, site):
     site.faults = [None, "spoiled"]
-    with pytest.raises(ArchiveError, match=r"val2017\.zip has md5 .* not the published .* the next run"):
+    with pytest.raises(ArchiveError, match=r"val2017\.zip has md5 .* not the published .* by the next run"):
         fetch("coco", data("official"), root)
     assert not (root / "data/archives/coco/val2017.zip").exists()
     assert fetch("coco", data("official"), root)["archives"]
@@ -283,7 +284,7 @@ def test_spoiled_bytes_fail_the_hash_and_the_next_run_succeeds(root, site):
 def test_an_error_page_is_never_pinned(root, site):
     good = site.files["/mpii_human_pose_v1_u12_2.zip"]
     site.files["/mpii_human_pose_v1_u12_2.zip"] = b"<html>log in first</html>"
-    with pytest.raises(ArchiveError, match=r"no zip archive .* the next run fetches it again"):
+    with pytest.raises(ArchiveError, match=r"no zip archive .* by the next run"):
         fetch("mpii", data("official"), root)
     assert not (root / "archives.lock.json").exists()
     site.files["/mpii_human_pose_v1_u12_2.zip"] = good
@@ -308,6 +309,25 @@ def test_lspet_is_known_by_its_joints(root, site):
     site.files["/lspet_dataset.zip"] = lspet_archives(other)["lspet_dataset.zip"]
     with pytest.raises(ArchiveError, match=r"joints\.mat in lspet_dataset\.zip has sha256"):
         fetch("lspet", data("official"), root)
+
+
+def test_labels_without_release_are_fetched_again(root, site):
+    good = site.files["/mpii_human_pose_v1_u12_2.zip"]
+    site.files["/mpii_human_pose_v1_u12_2.zip"] = zip_bytes({RELEASE_PATH: mat(other=np.zeros(3))})
+    with pytest.raises(ArchiveError, match=r"holds no RELEASE.*mpii_human_pose_v1_u12_2\.zip and .* removed"):
+        fetch("mpii", data("official"), root)
+    assert not (root / "archives.lock.json").exists()
+    site.files["/mpii_human_pose_v1_u12_2.zip"] = good
+    assert len(fetch("mpii", data("official"), root)["archives"]) == 3
+
+
+def test_a_wrong_archive_that_the_user_put_there_is_not_removed(root, site):
+    home = write_archives(root / "data/archives/coco", {"val2017.zip": b"precious"})
+    with pytest.raises(
+        ArchiveError, match=r"val2017\.zip has md5 .*; remove .*val2017\.zip to have it fetched"
+    ):
+        fetch("coco", data("official"), root)
+    assert (home / "val2017.zip").read_bytes() == b"precious"
 
 
 def test_the_tar_is_converted_to_labelled_images_and_removed(root, site):

@@ -33,6 +33,14 @@ def test_saved_tables_load_equal_and_equal_tables_have_equal_bytes(tmp_path):
         assert getattr(loaded, name).dtype == getattr(people, name).dtype
 
 
+def test_saving_leaves_hard_links_to_the_old_table_alone(tmp_path):
+    some_people(4).save(tmp_path / "a.npz")
+    (tmp_path / "cache").hardlink_to(tmp_path / "a.npz")
+    before = (tmp_path / "cache").read_bytes()
+    some_people(9).save(tmp_path / "a.npz")
+    assert (tmp_path / "cache").read_bytes() == before and len(People.load(tmp_path / "a.npz")) == 9
+
+
 def test_150_000_people_load_in_under_a_second(tmp_path):
     some_people(150_000).save(tmp_path / "a.npz")
     begin = time.perf_counter()

@@ -1,0 +1,131 @@
+"""How long evaluation takes, on simulated predictions of the real datasets' sizes, and what AP's intervals cover.
+
+python -m benchmarks.evaluation             seconds
+python -m benchmarks.evaluation coverage    the share of trials whose interval of an AP difference holds
+"""
+
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from pipeline.codec import heatmap
+from pipeline.datasets.keypoints import COCO, MPII
+from pipeline.evaluation import bootstrap, inference, oks, pckh
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)[:, None]
+
+
+def timed(what: str, work, times: int = 3) -> float:
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    print(f"{what:75} {min(seconds):9.4f} s", flush=True)
+    return min(seconds)
+
+
+def simulated_matches(rng, image: np.ndarray, images: int, shift: tuple, wrong: int) -> list[dict]:
+    """Matches of two models that see the same people, as oks.evaluate saves them.
+
+    image (N,): of each person. A person's OKS is logistic in what image, person and model make of it, each
+    model's logit raised by its `shift`; scores follow it loosely. `wrong` further detections find nobody.
+    """
+    people = len(image)
+    large = rng.random(people) < 0.55
+    count = np.stack([np.bincount(image[m], minlength=images) for m in (large | True, ~large, large)])
+    wrong_image = rng.integers(0, images, wrong)
+    logit = 1.9 + 0.8 * rng.standard_normal(images)[image] + rng.standard_normal(people)
+    matches = []
+    for raised in shift:
+        own = logit + raised + 0.7 * rng.standard_normal(people)
+        matched = np.zeros((3, 10, people + wrong), bool)
+        matched[:, :, :people] = 1 / (1 + np.exp(-own)) >= THRESHOLDS
+        ignored = np.zeros_like(matched)
+        ignored[1, :, :people], ignored[2, :, :people] = large, ~large
+        score = np.concatenate([own + rng.standard_normal(people), rng.standard_normal(wrong) - 2])
+        every = np.concatenate([image, wrong_image]).astype(np.int32)
+        order = np.argsort(every, kind="stable")
+        matches.append(
+            {
+                "detected_image_id": np.arange(images),
+                "detected_detection_image": every[order],
+                "detected_score": score[order],
+                "detected_matched": np.packbits(matched[..., order], axis=-1),
+                "detected_ignored": np.packbits(ignored[..., order], axis=-1),
+                "detected_people": count.astype(np.int32),
+            }
+        )
+    return matches
+
+
+def speed() -> None:
+    rng = np.random.default_rng(0)
+    joints = rng.uniform(0, 1000, (2958, 16, 2))
+    people = SimpleNamespace(
+        joints=joints,
+        labelled=rng.random((2958, 16)) < 0.9,
+        head_size=rng.uniform(20, 200, 2958),
+        image_id=np.sort(rng.integers(0, 1500, 2958)),
+        person_id=np.arange(2958),
+    )
+    image_xy = joints + rng.normal(0, 20, joints.shape)
+    timed("PCKh of MPII's 2,958 people", lambda: pckh.summarise(pckh.samples(image_xy, people), MPII))
+    weights = bootstrap.weights(len(np.unique(people.image_id)), 1000, 0)
+    samples = pckh.samples(image_xy, people)
+    timed("PCKh of 1,000 resamples of them", lambda: pckh.summarise(samples, MPII, weights))
+
+    heatmaps = torch.from_numpy(rng.random((64, 17, 64, 48), np.float32))
+    crops = SimpleNamespace(center=rng.uniform(0, 500, (64, 2)), scale=rng.uniform(0.5, 2, (64, 2)))
+
+    def decode():
+        inference.to_image(heatmap.decode(heatmaps)[0].numpy(), crops, (64, 48))
+
+    each = timed("decoding 64 people of 17 joints, 64x48", decode, 30) / 64
+    print(f"{'':75} {each * 1e3:9.4f} ms a person, {torch.get_num_threads()} threads")
+
+    found = rng.uniform(0, 400, (40, 17, 2))
+    score, area = rng.random(40), rng.uniform(1e3, 3e4, 40)
+    timed("OKS-NMS of 40 people in an image", lambda: oks.nms(found, score, area, np.array(COCO.sigmas)))
+
+    start = time.perf_counter()
+    weights = bootstrap.weights(5000, 1000, 0)
+    print(f"{'1,000 resamples of 5,000 images':75} {time.perf_counter() - start:9.4f} s")
+    image = rng.choice(rng.choice(5000, 2346, replace=False), 6352)
+    for wrong, what in ((0, "6,352 ground-truth boxes"), (97_800, "104,000 detected boxes")):
+        matches = simulated_matches(rng, image, 5000, (0.0,), wrong)[0]
+        timed(
+            f"AP, AP50 ... AR of them, {what}",
+            lambda matches=matches: oks.summarise(matches, "detected", weights),
+            1,
+        )
+
+
+def coverage(trials: int = 500, images: int = 300, resamples: int = 400) -> None:
+    """The truth is the difference on 60,000 images."""
+    shift = (0.0, 0.15)
+
+    def simulate(rng, images):
+        return simulated_matches(rng, rng.integers(0, images, images * 5 // 4), images, shift, images * 2)
+
+    a, b = (oks.summarise(m, "detected") for m in simulate(np.random.default_rng(10**6), 60_000))
+    weights = bootstrap.weights(images, resamples, 0)
+    held = dict.fromkeys(oks.METRICS, 0)
+    for trial in range(trials):
+        first, second = (
+            oks.summarise(m, "detected", weights) for m in simulate(np.random.default_rng(trial), images)
+        )
+        for metric in oks.METRICS:
+            low, high = bootstrap.interval(second[metric] - first[metric])
+            held[metric] += low <= b[metric] - a[metric] <= high
+    for metric, count in held.items():
+        print(
+            f"{metric:5} {a[metric]:.2f} -> {b[metric]:.2f}: {100 * count / trials:.1f}% of {trials} intervals hold"
+        )
+
+
+if __name__ == "__main__":
+    coverage() if sys.argv[1:] == ["coverage"] else speed()
