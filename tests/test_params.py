@@ -105,13 +105,19 @@ def test_the_paper_profile_is_the_papers_protocol():
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("radius", [5, 7])
 def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_path, profile, radius):
-    text = profile.read_text().replace("radius: 5\n", f"radius: {radius}\n").replace("seeds: [0]", "seeds: [0, 1]")
+    text = (
+        profile.read_text()
+        .replace("radius: 5\n", f"radius: {radius}\n")
+        .replace("seeds: [0]", "seeds: [0, 1]")
+    )
     text = text.replace("ablations: []", "ablations: [no_seg_loss, no_attention]")
     (tmp_path / "params.yaml").write_text(text)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     dvc = [sys.executable, "-m", "dvc"]
     subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    listed = subprocess.run([*dvc, "stage", "list"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        [*dvc, "stage", "list"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
     named = {f"{run.dataset}/{run.name}" for run in params.load(tmp_path / "params.yaml").runs()}
     outputs = [word for line in listed.splitlines() for word in line.split()]
     assert {word.removeprefix("results/") for word in outputs if word.startswith("results/")} == named

@@ -57,7 +57,9 @@ def test_it_ends_in_tables_claims_and_a_page(project):
 
 
 def test_nothing_that_dvc_tracks_holds_a_path_or_a_host(project):
-    found = [path for name in ("data/mpii", "runs", "results", "reports") for path in (project / name).rglob("*")]
+    found = [
+        path for name in ("data/mpii", "runs", "results", "reports") for path in (project / name).rglob("*")
+    ]
     texts = [p for p in found if p.suffix in (".json", ".csv", ".md", ".tex", ".html", ".svg")]
     assert len(texts) > 20
     for path in texts:
@@ -121,7 +123,11 @@ def test_a_wrong_parameter_stops_the_stage_with_one_sentence(project):
         (project / "params.yaml").write_text(text.replace("rotation_std:", "rotation_sd:"))
         environment = os.environ | {"PYTHONPATH": str(project)}
         stage = subprocess.run(
-            [sys.executable, "-m", "stages.prepare", "mpii"], cwd=project, env=environment, capture_output=True, text=True
+            [sys.executable, "-m", "stages.prepare", "mpii"],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
     finally:
         (project / "params.yaml").write_text(text)
