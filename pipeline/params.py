@@ -25,16 +25,22 @@ SWEEP_RADII = (3, 5, 9)
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what it trains, on what; `name` is its folder under runs/ and results/."""
+    """One training: what it trains, on what; `name` is its folder under runs/ and results/.
+
+    checkpoint: for weights made elsewhere, which are evaluated and not trained, their name.
+    """
 
     dataset: str
     model: str
     radius: int | None
     seed: int
     ablation: str | None
+    checkpoint: str | None = None
 
     @property
     def name(self) -> str:
+        if self.checkpoint is not None:
+            return self.checkpoint
         if self.radius is None:
             return f"{self.model}-s{self.seed}"
         return f"{self.ablation or self.model}-r{self.radius}-s{self.seed}"
@@ -158,6 +164,13 @@ class Compute(Group):
     workers: Annotated[int, Field(ge=0)]
 
 
+class Checkpoint(Group):
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    dataset: Dataset
+    model: Baseline | Guided
+    file: Annotated[str, StringConstraints(min_length=1)]
+
+
 class Params(Group):
     """All of params.yaml; what each key means stands beside it in the file."""
 
@@ -170,6 +183,7 @@ class Params(Group):
     baselines: Annotated[list[Baseline], Field(min_length=1)]
     guided: Guided
     ablations: list[Ablation]
+    checkpoints: list[Checkpoint]
     data: Data
     input: Input
     heatmap: Heatmap
@@ -198,6 +212,12 @@ class Params(Group):
                 f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
                 f"radius_only {self.radius_only} name together"
             )
+        for checkpoint in self.checkpoints:
+            if checkpoint.dataset not in self.datasets:
+                raise ValueError(f"checkpoints: {checkpoint.name} needs {checkpoint.dataset} in datasets")
+        names = [(run.dataset, run.name) for run in self.runs()]
+        if len(set(names)) != len(names):
+            raise ValueError("checkpoints: two runs have one name; give each file another")
         backbone = self.guided.removeprefix("sg_")
         if backbone not in self.baselines:
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
@@ -218,6 +238,9 @@ class Params(Group):
                 if dataset in self.radius_sweep:
                     for ablation in self.ablations:
                         yield Run(dataset, self.guided, self.radius, seed, ablation)
+            for given in self.checkpoints:
+                if given.dataset == dataset:
+                    yield Run(dataset, given.model, None, 0, None, given.name)
 
 
 def load(path: Path | str = "params.yaml") -> Params:

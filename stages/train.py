@@ -71,9 +71,10 @@ def launch(dataset: str, name: str, nproc: int) -> None:
 
 def train(dataset: str, name: str) -> None:
     p = params.load()
-    run = next((run for run in p.runs() if (run.dataset, run.name) == (dataset, name)), None)
+    trained = (run for run in p.runs() if run.checkpoint is None)
+    run = next((run for run in trained if (run.dataset, run.name) == (dataset, name)), None)
     if run is None:
-        raise ValueError(f"params.yaml names no run {dataset}/{name}")
+        raise ValueError(f"params.yaml names no run {dataset}/{name} to train")
     if p.compute.nproc > 1 and "RANK" not in os.environ:
         launch(dataset, name, p.compute.nproc)
 

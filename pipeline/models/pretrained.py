@@ -19,7 +19,10 @@ PREFIX = re.compile(r"(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|de
 HEAD = ("deconv_layers.", "final_layer.", "guidance.")
 """What is made for poses, and no ImageNet file holds."""
 
-_MMPOSE, _TORCHVISION = "https://download.openmmlab.com/mmpose/pretrain_models", "https://download.pytorch.org/models"
+_MMPOSE, _TORCHVISION = (
+    "https://download.openmmlab.com/mmpose/pretrain_models",
+    "https://download.pytorch.org/models",
+)
 IMAGENET = {
     "hrnet_w32": f"{_MMPOSE}/hrnet_w32-36af842e.pth",
     "hrnet_w48": f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
@@ -83,7 +86,9 @@ def start(net: nn.Module, name: str, wanted: str, source: str, root: Path) -> st
         if wanted == "imagenet_if_there":
             return "none"
         looked = " and ".join(str(place.parent) for place in places)
-        raise CheckpointError(f"model.pretrained: imagenet, but {file} is not in {looked}; put it there, or use none")
+        raise CheckpointError(
+            f"model.pretrained: imagenet, but {file} is not in {looked}; put it there, or use none"
+        )
     return f"ImageNet: {_given(net, found)}"
 
 

@@ -15,7 +15,14 @@ from pipeline.report.results import Estimate, Group, Results, boxes
 INK, GRID = "#26292d", "#d4d3ce"
 # Apart in hue and, for readers of grey, in lightness; marks and dashes differ as well.
 BASELINE, GUIDED, THIRD, FOURTH = "#e0932c", "#3f78c9", "#5fae8b", "#a45c9c"
-_SERIES = ((BASELINE, "o", "--"), (GUIDED, "s", "-"), (THIRD, "^", ":"), (FOURTH, "v", "-."))
+_SERIES = (
+    (BASELINE, "o", "--"),
+    (GUIDED, "s", "-"),
+    (THIRD, "^", ":"),
+    (FOURTH, "v", "-."),
+    ("#7d8188", "D", "--"),
+    ("#c4574d", "P", ":"),
+)
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -118,6 +125,9 @@ def _axes(rows: int, columns: int, height: float, **options):
 
 def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
     for table in tables:
+        if table.gain:
+            yield _changes(table)
+            continue
         metrics = [metric for metric in table.metrics if metric != "Mean@0.1"]
         kinds = ["ground truth", "detected"] if table.name == "table2" else ["label"]
         paper = [row for row in table.rows if not row.measured and row.method.startswith(_PAPER_ROWS)]
@@ -133,9 +143,23 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
         yield (
             table.name,
             figure,
-            f"{table.title}. Filled: measured, with 95% intervals. Hollow: the paper's figures.",
+            f"{table.title}. Filled: measured, with 95% intervals."
+            + (" Hollow: the paper's figures." if paper else ""),
             f"Dots with intervals for each column of {tables_.heading(table)}.",
         )
+
+
+def _changes(table: tables_.Table) -> tuple:
+    rows = [row for row in table.rows if row.gain]
+    figure, axes = _axes(1, 1, 1.0 + 0.4 * len(rows))
+    y = np.arange(len(rows))[::-1]
+    _across(axes[0, 0], y, [row.gain for row in rows])
+    axes[0, 0].set_yticks(
+        y, [f"{row.method.split(': ')[-1].split(' (')[0]}\n{row.data}" for row in rows], fontsize=7.5
+    )
+    axes[0, 0].set_xlabel("points of mean PCKh@0.5 against the guided network")
+    caption = "Each ablation minus the guided network, with 95% intervals, paired by image."
+    return table.name, figure, caption, "Differences with intervals, a line for each ablation."
 
 
 _PAPER_ROWS = ("HRNet-W32 [4]", "Our", "r=")
@@ -177,6 +201,17 @@ def _errorbar(axis, x, estimates: list[Estimate], **style) -> None:
     axis.errorbar(x, values, lengths, ms=4.5, capsize=2.5, elinewidth=1.1, **style)
 
 
+def _across(axis, y: np.ndarray, estimates: list[Estimate]) -> None:
+    """Differences as horizontal intervals about a line at zero."""
+    values = np.array([estimate.value for estimate in estimates])
+    low = np.array([estimate.low for estimate in estimates])
+    high = np.array([estimate.high for estimate in estimates])
+    lengths = np.clip([values - low, high - values], 0, None)
+    axis.axvline(0, color=INK, lw=0.8)
+    axis.errorbar(values, y, xerr=lengths, fmt="s", color=GUIDED, ms=4.5, capsize=2.5, elinewidth=1.1)
+    axis.grid(axis="y", visible=False)
+
+
 def _accuracy_by_radius(results: Results, out: Path) -> Iterator[tuple]:
     datasets = [dataset for dataset in results.params.radius_sweep if results.guided(dataset)]
     if not datasets:
@@ -186,20 +221,18 @@ def _accuracy_by_radius(results: Results, out: Path) -> Iterator[tuple]:
         radii = results.params.radii(dataset)
         means = [results.estimates(results.guided(dataset, radius))["Mean"] for radius in radii]
         shares = [results.foreground(results.guided(dataset, radius)) for radius in radii]
-        data = tables_.data_name(results.guided(dataset))
-        _errorbar(top, radii, means, fmt="s-", color=GUIDED, label=f"SG-HRNet ({data})")
+        _errorbar(top, radii, means, fmt="s-", color=GUIDED, label="SG-HRNet")
         baseline = results.baseline(dataset)
         if baseline:
             mean = results.estimates(baseline)["Mean"]
-            top.axhline(mean.value, color=BASELINE, ls="--", label="HRNet, same data")
+            top.axhline(mean.value, color=BASELINE, ls="--", label="HRNet on the same data")
             top.axhspan(mean.low, mean.high, color=BASELINE, alpha=0.15, lw=0)
         if dataset == "mpii":
             paper = tables_.reported("table3")
             x, y = zip(*((int(row["radius"]), float(row["Mean"])) for row in paper), strict=True)
-            top.plot(x, y, "D", mfc="none", mec=INK, ms=5, label="SG-HRNet, paper")
-        top.set_title(tables_.DATASETS[dataset])
+            top.plot(x, y, "D", mfc="none", mec=INK, ms=5, label="SG-HRNet-W32 (paper)")
+        top.set_title(tables_.data_name(results.guided(dataset)))
         top.set_ylabel("mean PCKh@0.5, percent")
-        top.legend(loc="best")
         bottom.bar(
             radii, [100 * _nan(share) for share in shares], width=0.8, color=THIRD, edgecolor=INK, lw=0.6
         )
@@ -214,6 +247,7 @@ def _accuracy_by_radius(results: Results, out: Path) -> Iterator[tuple]:
             "foreground": [100 * _nan(share) for share in shares],
         }
         _columns(out, dataset, "accuracy_by_radius", columns)
+    _legend_below(figure, axes)
     yield (
         "accuracy_by_radius",
         figure,
@@ -250,20 +284,9 @@ def _joint_differences(results: Results) -> Iterator[tuple]:
     for axis, (title, data, differences) in zip(axes.flat, panels, strict=False):
         y = np.arange(len(differences))[::-1]
         estimates = list(differences.values())
-        values = np.array([estimate.value for estimate in estimates])
-        lengths = np.clip(
-            [
-                values - [estimate.low for estimate in estimates],
-                [estimate.high for estimate in estimates] - values,
-            ],
-            0,
-            None,
-        )
-        axis.axvline(0, color=INK, lw=0.8)
-        axis.errorbar(values, y, xerr=lengths, fmt="s", color=GUIDED, ms=4.5, capsize=2.5, elinewidth=1.1)
+        _across(axis, y, estimates)
         axis.set_yticks(y, [name.replace("_", " ") for name in differences])
-        axis.grid(axis="y", visible=False)
-        axis.set_title(f"{title}\n({data})")
+        axis.set_title(f"{title}\n{data}", fontsize=8.5)
         axis.set_xlabel("points, SG-HRNet minus HRNet")
     yield (
         "joint_differences",
@@ -289,7 +312,7 @@ def _pckh_curves(results: Results, out: Path) -> Iterator[tuple]:
             columns[name] = np.mean(curves, axis=0)
             axis.plot(thresholds, columns[name], style[2], color=style[0], label=tables_.method(group))
         axis.axvline(0.5, color=INK, lw=0.8, ls=":")
-        axis.set_title(f"{tables_.DATASETS[dataset]} ({tables_.data_name(group)})")
+        axis.set_title(tables_.data_name(group))
         axis.set_xlabel("threshold, head sizes")
         axis.legend(loc="lower right")
         _columns(out, dataset, "pckh_curves", columns)
@@ -320,11 +343,11 @@ def _dynamic_weights(results: Results, out: Path) -> Iterator[tuple]:
             axis.axhline(1, color=INK, lw=0.6, ls=":")
         top.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
         top.set_ylabel("weight w")
-        top.legend(loc="upper right", ncols=2)
         bottom.set_ylabel("rate r = L(t-1) / L(t-2)")
         bottom.set_xlabel("step")
         names = ("w_key", "w_seg", "r_key", "r_seg")
         _columns(out, dataset, "dwa", _resampled(rows, names))
+    _legend_below(figure, axes)
     yield (
         "dwa",
         figure,
@@ -356,11 +379,11 @@ def _losses(results: Results, out: Path) -> Iterator[tuple]:
         axis.set_yscale("log")
         axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
         axis.set_xlabel("step")
-        axis.legend(loc="upper right")
         _columns(out, dataset, "losses", _resampled(rows, ("loss_key", "loss_seg")))
     axes[0, 0].set_ylabel(
         "loss, mean over pixels" if results.params.loss.reduction == "mean" else "loss, sum"
     )
+    _legend_below(figure, axes)
     yield (
         "losses",
         figure,
@@ -376,23 +399,28 @@ def _map_iou(results: Results, out: Path) -> Iterator[tuple]:
     figure, axes = _axes(1, len(histories), 3.4, sharey=True)
     names = tuple(f"iou_{n}" for n in (1, 2, 3, 4))
     for (dataset, group, rows), axis in zip(histories, axes[0], strict=True):
-        for n, (name, (colour, mark, dash)) in enumerate(zip(names, _SERIES, strict=True), 1):
+        for n, (name, (colour, mark, dash)) in enumerate(zip(names, _SERIES, strict=False), 1):
             _, values = _series(rows, name, "epoch")
-            epochs = _series(rows, name, "epoch", x="epoch")[0]
-            axis.plot(epochs, values, dash, color=colour, marker=mark, ms=3.5, label=f"map {n}")
+            axis.plot(_finished(rows), values, dash, color=colour, marker=mark, ms=3.5, label=f"map {n}")
         unsupervised = results.ablation(dataset, "no_seg_loss")
         if unsupervised:
             rows_ = unsupervised.history()
             means = np.mean([_series(rows_, name, "epoch")[1] for name in names], axis=0)
-            epochs = _series(rows_, "iou_1", "epoch", x="epoch")[0]
-            axis.plot(epochs, means, color=INK, lw=1, ls=(0, (1, 1)), label="mean, without segmentation loss")
+            axis.plot(
+                _finished(rows_),
+                means,
+                color=INK,
+                lw=1,
+                ls=(0, (1, 1)),
+                label="mean, without segmentation loss",
+            )
         axis.set_ylim(0, 1)
         axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
-        axis.set_xlabel("epoch")
-        axis.legend(loc="lower right")
-        columns = {"epoch": _series(rows, "iou_1", "epoch", x="epoch")[0]}
+        axis.set_xlabel("finished epochs")
+        columns = {"epoch": _finished(rows)}
         _columns(out, dataset, "map_iou", columns | {name: _series(rows, name, "epoch")[1] for name in names})
     axes[0, 0].set_ylabel("IoU with the target map")
+    _legend_below(figure, axes)
     yield (
         "map_iou",
         figure,
@@ -417,6 +445,20 @@ def _series(
 ) -> tuple[np.ndarray, np.ndarray]:
     points = [(row[x], row[name]) for row in rows if row["kind"] == kind and row[name] is not None]
     return tuple(np.array(points, float).reshape(-1, 2).T)
+
+
+def _finished(rows: list[dict]) -> np.ndarray:
+    """Epochs finished at each of the rows that hold the maps' IoU; histories count epochs from 0."""
+    return _series(rows, "iou_1", "epoch", x="epoch")[0] + 1
+
+
+def _legend_below(figure, axes) -> None:
+    """One legend for all panels."""
+    labels = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)))
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -243,7 +243,8 @@ class Results:
         for name in by_seed[0]:
             values = [one[name] for one in by_seed]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            interval = bootstrap.interval(replicates[name])
+            # With two or three seeds Student's interval may reach beyond what a percentage can be.
+            interval = np.clip(bootstrap.interval(replicates[name]), 0, 100).tolist()
             estimates[name] = Estimate(float(np.mean(values)), *interval, spread, replicates[name])
         return estimates
 
