@@ -1,7 +1,8 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
 python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME] [--input-size HxW]
-does the same with somebody else's checkpoint, into evaluated/DATASET/NAME.
+does the same with somebody else's checkpoint: into results/DATASET/NAME where `checkpoints` in params.yaml
+lists that name, else into evaluated/DATASET/NAME.
 """
 
 import argparse
@@ -69,7 +70,8 @@ def evaluate(*arguments: str) -> None:
         "train_params": run["params"],
     }
     # results/ holds what params.yaml names, and nothing else: the report depends on the whole of it.
-    out = Path("evaluated") / a.dataset / a.name if a.weights else paths.results(a.dataset, a.run)
+    named = not a.weights or (a.dataset, a.name) in [(c.dataset, c.name) for c in p.checkpoints]
+    out = paths.results(a.dataset, run["run"]) if named else Path("evaluated") / a.dataset / a.name
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if a.dataset == "coco":
@@ -183,7 +185,8 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
         "checkpoint": a.weights.name,
         "pretrained": f"weights of {a.weights.name}, sha256 {sha256(a.weights)[:12]}",
         "data": {"source": manifest["source"]},
-        "params": {group: raw[group] for group in ("input", "model", "guidance", "train")},
+        "params": {group: raw[group] for group in ("input", "model", "guidance")}
+        | {"train": {"batch_size": 32}},
     }
 
 

@@ -182,6 +182,20 @@ def test_somebody_elses_checkpoint_scores_as_the_run_it_was_copied_from(place):
     assert metrics["checkpoint"] == "theirs.pth" and metrics["seed"] is None
 
 
+def test_a_checkpoint_that_the_parameters_list_is_a_row_of_the_results(place):
+    workspace("coco")
+    shutil.copy(stage.paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    settings = yaml.safe_load(stage.Path("params.yaml").read_text())
+    settings["checkpoints"] = [
+        {"name": "official", "dataset": "coco", "model": "hrnet_small", "file": "theirs.pth"}
+    ]
+    stage.Path("params.yaml").write_text(yaml.safe_dump(settings))
+    arguments = ("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
+    stage.evaluate(*arguments, "--name", "official")
+    metrics = json.loads((stage.paths.results("coco", "official") / "metrics.json").read_text())
+    assert metrics["run"] == "official" and not stage.Path("evaluated").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
