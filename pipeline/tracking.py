@@ -68,6 +68,12 @@ class Tracker:
         # Two processes that create a fresh SQLite store at once crash each other.
         with open(root / "mlflow.db.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if uri == paths.mlflow_store() and not (store := root / "mlflow.db").exists():
+                # And one that is killed while it creates it leaves a store that MLflow cannot open.
+                fresh = root / "mlflow.db.new"
+                fresh.unlink(missing_ok=True)
+                MlflowClient(f"sqlite:///{fresh}")
+                fresh.rename(store)
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(self.experiment)
             if experiment is None:

@@ -1,0 +1,151 @@
+"""The stage `train` under DVC: killed with it, without it, and started again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+RUN = Path("runs/mpii/hrnet_small-s0")
+STAGE = """
+stages:
+  train:
+    cmd: python -m stages.train mpii hrnet_small-s0
+    deps: [stages/train.py]
+    outs:
+      - runs/mpii/hrnet_small-s0/weights.pt
+      - runs/mpii/hrnet_small-s0/history.csv
+      - runs/mpii/hrnet_small-s0/run.json
+"""
+
+
+def start(folder: Path, *command: str, **kwargs) -> subprocess.Popen:
+    # The first `python` on the path is the one that runs the stages.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, **output, **kwargs)
+
+
+def finish(folder: Path, *command: str) -> str:
+    process = start(folder, *command)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def change(folder: Path, **groups) -> None:
+    raw = yaml.safe_load((folder / "params.yaml").read_text())
+    for group, values in groups.items():
+        raw[group] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """People to train on, and a pipeline that only trains; the run that nobody stopped is in `whole`."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("pipeline", "stages"):
+        subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
+    (folder / "params.yaml").write_bytes((ROOT / "profiles" / "demo.yaml").read_bytes())
+    small = {"width": 4, "stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
+    change(folder, model={"small": small}, input={"size": [64, 64]}, compute={"device": "cpu", "workers": 1})
+    change(folder, train={"epochs": 12, "batch_size": 8, "lr_drops": [9], "checkpoint_minutes": 1e-6})
+    raw = yaml.safe_load((folder / "params.yaml").read_text())
+    raw["data"]["demo"] |= {"train_people": 24, "val_people": 8}
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    (folder / "dvc.yaml").write_text(STAGE)
+    for command in (["stages.download", "mpii"], ["stages.prepare", "mpii"], ["dvc", "init", "--no-scm"]):
+        finish(folder, "-m", *command)
+    finish(folder, "-m", "stages.train", "mpii", "hrnet_small-s0")
+    (folder / RUN).rename(folder / "whole")
+    for path in (folder / "checkpoints").iterdir():
+        path.unlink()
+    return folder
+
+
+def trainers(folder: Path) -> list[int]:
+    """The processes at work in a folder, but for DVC's own."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"stages.train" in (process / "cmdline").read_bytes() and (process / "cwd").samefile(folder):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def same(folder: Path) -> bool:
+    return all(
+        (folder / RUN / name).read_bytes() == (folder / "whole" / name).read_bytes()
+        for name in ("weights.pt", "history.csv", "run.json")
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes(project):
+    seconds = random.Random()
+    for victim in ("trainer", "dvc", "both"):
+        process = start(project, "-m", "dvc", "repro")
+        deadline = time.monotonic() + 60
+        while not list(project.glob("checkpoints/*.pt")) or not trainers(project):
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.02)
+        time.sleep(seconds.uniform(0, 3))
+        at_work = trainers(project)
+        if victim in ("dvc", "both"):
+            process.kill()
+        if victim in ("trainer", "both") and at_work:
+            # The first is the trainer, and its loaders come after it.
+            os.kill(at_work[0], signal.SIGKILL)
+        process.wait(60)
+        gone = time.monotonic() + 10
+        while trainers(project):
+            assert time.monotonic() < gone, f"{victim} was killed, and {trainers(project)} work on"
+            time.sleep(0.05)
+    output = finish(project, "-m", "dvc", "repro")
+    assert same(project), output
+
+
+def test_a_forced_run_starts_anew_and_so_does_one_whose_record_is_gone(project):
+    finish(project, "-m", "dvc", "repro")
+    assert "epoch 1/12" in finish(project, "-m", "dvc", "repro", "--force")
+    # As in a temporary experiment, whose own lock never came here: the run cache remembers it.
+    (project / "dvc.lock").unlink()
+    assert "epoch 1/12" in finish(project, "-m", "dvc", "repro", "--force")
+    assert same(project)
+
+
+def test_another_parameter_does_not_resume_the_old_run(project):
+    finish(project, "-m", "dvc", "repro")
+    before = set(project.glob("checkpoints/*.pt"))
+    change(project, train={"lr": 0.001})
+    output = finish(project, "-m", "stages.train", "mpii", "hrnet_small-s0")
+    assert "going on" not in output and set(project.glob("checkpoints/*.pt")) - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a training outlives its DVC")
+@pytest.mark.parametrize("shell", ["{}", "({}; true)"])
+def test_no_training_outlives_dvc_whatever_shell_is_in_between(tmp_path, shell):
+    waiting = (
+        "import sys, time; from stages.train import end_with_dvc; end_with_dvc(); print(1); time.sleep(60)"
+    )
+    inner = shell.format(
+        f'exec "{sys.executable}" -c "{waiting}"' if shell == "{}" else f'"{sys.executable}" -c "{waiting}"'
+    )
+    dvc = f"import os, subprocess; subprocess.run(['sh', '-c', {inner!r}], env=os.environ | {{'DVC_STAGE': 'x'}})"
+    process = start(ROOT, "-c", dvc)
+    assert process.stdout.readline() == "1\n"
+    process.kill()
+    # Its output ends when the last process that holds it has ended.
+    began = time.monotonic()
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
