@@ -140,5 +140,5 @@ class NoTracker:
     def log(self, row: dict, images_per_second: float) -> None:
         pass
 
-    def close(self, finished: bool) -> None:
+    def close(self, finished: bool, timeout: float = 30) -> None:
         pass

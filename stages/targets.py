@@ -25,7 +25,8 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
         tinted = drawing.overlay(
             item["input"], segmentation.unpack(packed[row : row + 1], p.input.heatmap_size)[0]
         )
-        joints_xy = crop.transform(people.joints[row], crops.matrix(0, row)[0])
+        matrix = crop.affine(people.center[row], people.scale[row], p.input.size)
+        joints_xy = crop.transform(people.joints[row], matrix)
         pictures.append(drawing.skeleton(tinted, joints_xy, item["labelled"], KEYPOINTS[people.dataset]))
     return drawing.sheet(pictures, columns=10)
 

@@ -1,13 +1,15 @@
 """python -m stages.train DATASET RUN: train one run, named as `Params.runs` names it."""
 
-import ctypes
 import hashlib
 import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +28,63 @@ from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
 from stages import main
 
 CHECKED = 64
+# HRNet's, and not the parameters of `evaluate`: those may change without training again.
+KEYPOINT_SCORE, OKS_NMS = 0.2, 0.9
 CODE = [Path(__file__).parent.parent / "pipeline" / part for part in ("codec", "models", "training")]
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process when DVC, its parent, dies: no orphan keeps on training."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:
-        raise SystemExit("the process that started this training is gone")
+def end_with_dvc() -> None:
+    """Get SIGTERM when DVC or torchrun, where one of them started this process, dies: no orphan trains on.
+
+    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between.
+    """
+    if sys.platform != "linux":
+        return
+    pid, above = os.getpid(), []
+    while any(
+        f"\0{key}=".encode() in b"\0" + _proc(pid, "environ") for key in ("DVC_STAGE", "TORCHELASTIC_RUN_ID")
+    ):
+        pid = int(_proc(pid, "stat").rpartition(b")")[2].split()[1])
+        above.append(pid)
+    if not above:
+        return
+    if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python")):
+        raise SystemExit("the DVC that started this training is gone")
+    poll = select.poll()
+    for pid in above:
+        poll.register(os.pidfd_open(pid), select.POLLIN)
+
+    def wait() -> None:
+        poll.poll()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="end with DVC", daemon=True).start()
 
 
-def accuracy_of(people: People, p: params.Params):
+def _proc(pid: int, file: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{file}").read_bytes()
+    except PermissionError:
+        return b""
+
+
+def records() -> Iterator[Path]:
+    """Where DVC records what it has run: this workspace's lock, and the run cache of all experiments."""
+    yield from Path(".").glob("dvc.lock")
+    found = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    if found.returncode == 0:
+        yield from (path for path in Path(found.stdout.strip(), "runs").rglob("*") if path.is_file())
+
+
+def accuracy_of(people: People):
     """The accuracy of predictions on validation people under their own boxes, percent: PCKh@0.5 or AP."""
     keypoints = KEYPOINTS[people.dataset]
     if keypoints.groups:
         return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
 
     def average_precision(image_xy: np.ndarray, scores: np.ndarray) -> float:
-        person = oks.rescore(np.ones(len(people)), scores, p.evaluate.keypoint_score)
-        keep = oks.select(people, image_xy, person, keypoints.sigmas, p.evaluate.oks_nms)
+        person = oks.rescore(np.ones(len(people)), scores, KEYPOINT_SCORE)
+        keep = oks.select(people, image_xy, person, keypoints.sigmas, OKS_NMS)
         found = oks.results(people.image_id[keep], image_xy[keep], scores[keep], person[keep])
         return oks.evaluate(paths.people(people.dataset) / "val_annotations.json", found)[0]["AP"]
 
@@ -64,9 +103,9 @@ def check_targets(people: People, packed: np.ndarray, p: params.Params, radius: 
 
 
 def launch(dataset: str, name: str, nproc: int) -> None:
-    """This stage once for each GPU, by torchrun; the first that fails ends them all with its message."""
+    """Become torchrun, which runs this stage once for each GPU; the first that fails ends them all."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
-    raise SystemExit(subprocess.run([*command, "-m", "stages.train", dataset, name]).returncode)
+    os.execv(sys.executable, [*command, "-m", "stages.train", dataset, name])
 
 
 def train(dataset: str, name: str) -> None:
@@ -123,21 +162,23 @@ def train(dataset: str, name: str) -> None:
         pretrained=lambda network: pretrained.start(
             network, run.model, p.model.pretrained, p.data.source, root
         ),
-        accuracy=accuracy_of(people["val"], p),
+        accuracy=accuracy_of(people["val"]),
         tracker=tracker,
     )
     checkpoint = Checkpoint(paths.checkpoints(), f"{dataset}-{name}-{fingerprint(description | here)}")
     if ranks.rank > 0:
         loop.train(task, checkpoint, ranks)
+        ranks.leave()
         return
     with checkpoint:
-        checkpoint.forget(Path("dvc.lock"))
+        checkpoint.forget(records())
         finished = False
         try:
             result = loop.train(task, checkpoint, ranks)
             finished = True
         finally:
-            tracker.close(finished)
+            # Asked to stop, it leaves within seconds.
+            tracker.close(finished, timeout=30 if finished else 1)
         weights = io.BytesIO()
         torch.save(result["weights"], weights)
         checkpoint.finish(result, hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest())
@@ -146,8 +187,9 @@ def train(dataset: str, name: str) -> None:
         (out / "weights.pt").write_bytes(weights.getvalue())
         (out / "history.csv").write_bytes(loop.history_csv(result["history"]))
         (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
+    ranks.leave()
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_dvc()
     main(train)

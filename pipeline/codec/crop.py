@@ -46,14 +46,14 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 
 def mirror(matrix: np.ndarray, center: np.ndarray) -> np.ndarray:
-    """The map (2, 3) to the crop of the mirror image, from the map `matrix` (2, 3) of a crop around `center`.
+    """The maps (..., 2, 3) to crops of mirror images, from the maps `matrix` (..., 2, 3) of crops around `center`.
 
     Mirroring the image and the crop's centre with it comes to mirroring the image at the centre: the image's
     width drops out.
     """
     mirrored = matrix.copy()
-    mirrored[:, 0] = -matrix[:, 0]
-    mirrored[:, 2] += 2 * center[0] * matrix[:, 0]
+    mirrored[..., 0] = -matrix[..., 0]
+    mirrored[..., 2] += 2 * center[..., :1] * matrix[..., 0]
     return mirrored
 
 
@@ -76,19 +76,23 @@ def decode_image(data: bytes, name: str, reduce: int = 1) -> np.ndarray:
 
     Orientation tags are ignored, since the labels were made without them. Raises BadImage, which names it.
     """
-    flag = {
-        1: cv2.IMREAD_COLOR,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        8: cv2.IMREAD_REDUCED_COLOR_8,
+    # OpenCV has names for the reduced sizes in grey and in BGR only; the size's bit goes with RGB too.
+    size = {
+        1: 0,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
     }[reduce]
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, flag | cv2.IMREAD_IGNORE_ORIENTATION) if len(buffer) else None
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | size
+    image = cv2.imdecode(buffer, flags) if len(buffer) else None
     if image is None:
         raise BadImage(f"the image {name} does not decode")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return image
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The crop (height, width, 3) uint8 of an image (H, W, 3), bilinear, black outside of it."""
-    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+def warp(
+    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None
+) -> np.ndarray:
+    """The crop (height, width, 3) uint8 of an image (H, W, 3), bilinear, black outside of it; into `out`."""
+    return cv2.warpAffine(image, matrix, (size[1], size[0]), dst=out, flags=cv2.INTER_LINEAR)

@@ -1,5 +1,6 @@
 """Heatmaps: from joints (Eq. 3) and back. Encoding and decoding stand side by side, not to drift apart."""
 
+import functools
 import math
 
 import numpy as np
@@ -36,18 +37,25 @@ def encode(
         (x_BK - reach < width) & (y_BK - reach < height) & (x_BK + reach + 1 >= 0) & (y_BK + reach + 1 >= 0)
     )
     weights_BK = labelled_BK & inside_BK
-    squares = np.arange(2 * reach * reach + 1, dtype=np.float32)
-    table = torch.from_numpy(np.append(np.exp(-squares / (2 * sigma**2)), np.float32(0))).to(device)
-
+    table = _gaussian(sigma, device)
     dx_BKW = torch.arange(width, dtype=torch.int32, device=device) - x_BK[..., None]
     dy_BKH = torch.arange(height, dtype=torch.int32, device=device) - y_BK[..., None]
     # A square larger than any in the window stands for "outside" and reads the table's last entry, zero.
-    outside = len(squares)
+    outside = len(table) - 1
     dx2_BKW = torch.where(dx_BKW.abs() <= reach, dx_BKW * dx_BKW, outside)
     dx2_BKW = torch.where(weights_BK[..., None], dx2_BKW, outside)
     dy2_BKH = torch.where(dy_BKH.abs() <= reach, dy_BKH * dy_BKH, outside)
     square_BKHW = (dx2_BKW[..., None, :] + dy2_BKH[..., :, None]).clamp_(max=outside)
     return table[square_BKHW], weights_BK.float()
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _gaussian(sigma: int, device: torch.device) -> Tensor:
+    """Eq. 3 by the square of the distance, up to the window's corner, then 0."""
+    # Kept on the device: each copy to it would make the host wait.
+    squares = np.arange(2 * (3 * sigma) ** 2 + 1, dtype=np.float32)
+    return torch.from_numpy(np.append(np.exp(-squares / (2 * sigma**2)), np.float32(0))).to(device)
 
 
 def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,11 +25,7 @@ def encode(
     dx2_BKW = (torch.arange(width, dtype=torch.int32, device=device) - x_BK1).square_()
     dy2_BKH = (torch.arange(height, dtype=torch.int32, device=device) - y_BK1).square_()
     dy2_BKH = torch.where(labelled_BK[..., None], dy2_BKH, limit + 1)
-    # dx^2 <= limit - dy^2, joint by joint: the whole batch at once would be K times the memory.
-    maps_BHW = torch.zeros(len(centres_BK2), height, width, dtype=torch.bool, device=device)
-    for k in range(centres_BK2.shape[1]):
-        maps_BHW |= dx2_BKW[:, k, None, :] <= (limit - dy2_BKH[:, k, :, None])
-    return maps_BHW
+    return (dx2_BKW[..., None, :] <= (limit - dy2_BKH)[..., None]).any(1)
 
 
 def of_people(

@@ -7,9 +7,12 @@ temporary experiments find them too.
 
 import fcntl
 import hashlib
+import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -33,16 +36,19 @@ def hash_files(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, write) -> None:
-    """`write(file)` into a temporary file that takes the place of `path` once it is whole and on disk."""
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a temporary file that takes the place of `path` once it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            write(file)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{error.strerror}; what was there before stays", str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -75,6 +81,8 @@ class Checkpoint:
             raise Busy(
                 f"another trainer is at work on this run (it holds {self._lock}); wait for it or stop it"
             ) from None
+        # A killed trainer's loaders outlive it for seconds, and would hold the lock.
+        os.register_at_fork(after_in_child=self._file.close)
         return self
 
     def __exit__(self, *_) -> None:
@@ -84,21 +92,28 @@ class Checkpoint:
         """What was saved last, on the CPU, or None at the start of a run."""
         if not self.path.exists():
             return None
-        return torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise ValueError(f"{self.path} is damaged ({error}); delete it to start this run anew") from None
 
     def save(self, state: dict) -> None:
         """Replace the state; on any failure, a full disk too, the one before stays."""
-        write_atomically(self.path, lambda file: torch.save(state, file))
+        # Through memory, since torch.save does not tell why a file cannot be written.
+        data = io.BytesIO()
+        torch.save(state, data)
+        write_atomically(self.path, data.getbuffer())
 
     def finish(self, result: dict, mark: str) -> None:
-        """Replace the state by the run's result; `mark` is what dvc.lock will hold once DVC has recorded it."""
+        """Replace the state by the run's result; `mark` is the hash by which DVC will record it."""
+        write_atomically(self._done, mark.encode())
         self.save({"result": result})
-        write_atomically(self._done, lambda file: file.write(mark.encode()))
 
-    def forget(self, lock: Path) -> None:
-        """Delete the results, of this run and of others, that this dvc.lock records."""
-        recorded = lock.read_text() if lock.exists() else ""
-        for done in self.folder.glob("*.done"):
-            if done.read_text() in recorded:
-                done.with_suffix(".pt").unlink(missing_ok=True)
-                done.unlink()
+    def forget(self, records: Iterable[Path]) -> None:
+        """Delete the results, of this run and of others, whose hashes stand in DVC's records."""
+        done = {path: path.read_text() for path in self.folder.glob("*.done")}
+        text = "".join(path.read_text() for path in records) if done else ""
+        for path, mark in done.items():
+            if mark in text:
+                path.with_suffix(".pt").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)

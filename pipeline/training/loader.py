@@ -1,12 +1,14 @@
 """From the table of people to batches: decode, crop and augment in worker processes, normalise on the device."""
 
+import functools
+import signal
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.codec import crop, heatmap
 from pipeline.datasets.keypoints import KEYPOINTS
@@ -19,9 +21,15 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 def normalise(input_BHWC: Tensor) -> Tensor:
     """Crops uint8 RGB as the network's input_BCHW float32, in channels-last memory."""
-    mean = torch.tensor(MEAN, device=input_BHWC.device)
-    std = torch.tensor(STD, device=input_BHWC.device)
+    mean, std = _mean_and_std(input_BHWC.device)
     return ((input_BHWC.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    # Kept on the device: each copy to it would make the host wait.
+    return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
 
 
 class Crops(Dataset):
@@ -39,47 +47,56 @@ class Crops(Dataset):
     def __len__(self) -> int:
         return len(self.people)
 
-    def matrix(self, epoch: int, row: int) -> tuple[np.ndarray, bool]:
-        """The map (2, 3) from image_xy to the input, and whether it mirrors."""
-        center, scale = self.people.center[row], self.people.scale[row]
-        if self.augment is None:
-            return crop.affine(center, scale, self.size), False
-        zoom, rotation, flip = draw(self.augment, np.random.default_rng([self.seed, epoch, row]))
-        matrix = crop.affine(center, scale * zoom, self.size, rotation)
-        return (crop.mirror(matrix, center) if flip else matrix), flip
-
-    def joints(self, matrix: np.ndarray, flip: bool, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """A person's input_xy (K, 2) and labelled (K,) under such a map."""
-        input_xy, labelled = crop.transform(self.people.joints[row], matrix), self.people.labelled[row]
-        return (input_xy[self.flip_order], labelled[self.flip_order]) if flip else (input_xy, labelled)
-
     def __getitem__(self, item: tuple[int, int]) -> dict:
-        epoch, row = item
-        matrix, flip = self.matrix(epoch, row)
-        input_xy, labelled = self.joints(matrix, flip, row)
+        return {key: value[0].numpy() for key, value in self.__getitems__([item]).items()}
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> dict[str, Tensor]:
+        """A batch of items, as tensors under the same keys."""
+        rows = np.array([row for _, row in items])
+        matrices, flips = self.matrices(items)
+        input_xy, labelled = self.joints(matrices, flips, rows)
+        # Crops are written where the training process will read them: new memory costs more than the pixels.
+        input_BHWC = torch.empty(len(items), *self.size, 3, dtype=torch.uint8)
+        if get_worker_info():
+            input_BHWC.share_memory_()
+        for row, matrix, out in zip(rows, matrices, input_BHWC.numpy(), strict=True):
+            self._read(row, matrix, out)
+        small = {"centres": heatmap.centres(input_xy), "labelled": labelled, "row": rows}
+        return {"input": input_BHWC} | {key: torch.from_numpy(value) for key, value in small.items()}
+
+    def matrices(self, items: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """The maps (N, 2, 3) from image_xy to the inputs, and which of them mirror (N,)."""
+        rows = [row for _, row in items]
+        center, scale = self.people.center[rows], self.people.scale[rows]
+        if self.augment is None:
+            return crop.affine(center, scale, self.size), np.zeros(len(items), bool)
+        draws = [draw(self.augment, np.random.default_rng([self.seed, *item])) for item in items]
+        zoom, rotation, flip = (np.array(column) for column in zip(*draws, strict=True))
+        matrices = crop.affine(center, scale * zoom[:, None], self.size, rotation)
+        return np.where(flip[:, None, None], crop.mirror(matrices, center), matrices), flip
+
+    def joints(self, matrices: np.ndarray, flips: np.ndarray, rows) -> tuple[np.ndarray, np.ndarray]:
+        """Input_xy (N, K, 2) and labelled (N, K) of people under such maps."""
+        input_xy, labelled = crop.transform(self.people.joints[rows], matrices), self.people.labelled[rows]
+        return (
+            np.where(flips[:, None, None], input_xy[:, self.flip_order], input_xy),
+            np.where(flips[:, None], labelled[:, self.flip_order], labelled),
+        )
+
+    def _read(self, row: int, matrix: np.ndarray, out: np.ndarray) -> None:
         name = str(self.people.images[self.people.image[row]])
         reduce = 1
         if self.reduced_decoding:
             shrink = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
             reduce = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor <= shrink)
         image = crop.decode_image(self.images.read(name), name, reduce)
-        if reduce > 1:
-            matrix = crop.reduced(matrix, reduce)
-        return {
-            "input": crop.warp(image, matrix, self.size),
-            "centres": heatmap.centres(input_xy),
-            "labelled": labelled,
-            "row": row,
-        }
+        crop.warp(image, crop.reduced(matrix, reduce), self.size, out)
 
 
 def draw(augment, rng: np.random.Generator) -> tuple[float, float, bool]:
     """Factor of the scale, rotation in degrees and whether to mirror, drawn as HRNet's code draws them."""
-    zoom = np.clip(
-        1 + augment.scale_std * rng.standard_normal(), 1 - augment.scale_std, 1 + augment.scale_std
-    )
-    limit = 2 * augment.rotation_std
-    rotation = np.clip(augment.rotation_std * rng.standard_normal(), -limit, limit)
+    zoom = 1 + augment.scale_std * min(max(rng.standard_normal(), -1), 1)
+    rotation = augment.rotation_std * min(max(rng.standard_normal(), -2), 2)
     rotates, flips = rng.random() < augment.rotation, rng.random() < augment.flip
     return float(zoom), float(rotation) if rotates else 0.0, bool(flips)
 
@@ -122,14 +139,18 @@ class Schedule:
             yield [(epoch, int(row)) for row in batch[self.rank :: self.ranks]]
 
 
-def collate(items: list[dict]) -> dict[str, Tensor]:
-    return {key: torch.from_numpy(np.stack([item[key] for item in items])) for key in items[0]}
-
-
-def _one_thread(_worker: int) -> None:
+def _begin(_worker: int) -> None:
     # Parallelism is across processes; OpenCV's own threads would only compete with them.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # A signal to the whole process group is the trainer's to answer: it may need these batches to end its step.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+
+
+def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch
 
 
 def batches(crops: Crops, schedule, workers: int, pin: bool = False) -> DataLoader:
@@ -142,10 +163,11 @@ def batches(crops: Crops, schedule, workers: int, pin: bool = False) -> DataLoad
         crops,
         batch_sampler=schedule,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         pin_memory=pin,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
         prefetch_factor=4 if workers else None,
+        persistent_workers=workers > 0,
     )
 
 

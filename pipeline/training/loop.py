@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,15 +79,29 @@ class Ranks:
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         if ranks > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device == "cuda" else "gloo")
+            # gloo carries what hosts tell each other, so that no host waits for its GPU.
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
         return cls(rank, ranks, torch.device(device))
+
+    def leave(self) -> None:
+        """Part from the other ranks, at the end."""
+        if self.ranks > 1:
+            dist.destroy_process_group()
 
     def same(self, value):
         """Rank 0's value, on every rank."""
         values = [value]
         if self.ranks > 1:
-            dist.broadcast_object_list(values, src=0)
+            dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
+
+    def any(self, number: int) -> int:
+        """The largest of the ranks' numbers, on every rank."""
+        if self.ranks == 1:
+            return number
+        largest = torch.tensor(number)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest.item()
 
 
 def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
@@ -110,7 +125,8 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
     network = models.build(
         run.model, joints, model=params.model, guidance=params.guidance, ablation=run.ablation, seed=run.seed
     )
-    origin = task.pretrained(network)
+    # With several ranks, DistributedDataParallel hands rank 0's weights to the others.
+    origin = ranks.same(task.pretrained(network) if ranks.rank == 0 else None)
     network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
@@ -134,9 +150,15 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
     schedule.start = step
     task.tracker.start(state["tracking"] if state else None)
     forward = _parallel(network, options.compile, ranks)
+    pin = device.type == "cuda"
+    batches = loader.batches(crops, schedule, params.compute.workers, pin)
+    val_crops = loader.Crops(task.val, task.images, params.input.size)
+    val_schedule = loader.in_order(len(task.val), options.batch_size)
+    val_batches = loader.batches(val_crops, val_schedule, params.compute.workers, pin)
 
     rows: list[tuple[dict, Tensor]] = []
-    first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+    # Step and losses of the first step whose losses are not finite; step -1 while there is none.
+    bad = torch.full((3 if guided else 2,), -1.0, device=device)
     saved_at = time.monotonic()
 
     def flush() -> None:
@@ -148,13 +170,17 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
                 history.append(row)
                 task.tracker.log(row, pace.rate())
             rows.clear()
-        if (bad := int(first_bad)) >= 0:
-            _stop_at(bad, schedule, task, history)
+        bad_step, *bad_losses = bad.tolist()
+        if bad_step >= 0:
+            raise _not_finite(int(bad_step), dict(zip(LOSSES[1:], bad_losses, strict=False)), schedule, task)
 
     def save() -> None:
         nonlocal saved_at
         flush()
         if ranks.rank == 0:
+            # A finite loss may still have a gradient that is not.
+            if not torch.stack([value.isfinite().all() for value in network.state_dict().values()]).all():
+                raise _not_finite(step - 1, {}, schedule, task)
             checkpoint.save(
                 {
                     "network": network.state_dict(),
@@ -168,12 +194,34 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
             )
         saved_at = time.monotonic()
 
-    batches = loader.batches(crops, schedule, params.compute.workers, pin=device.type == "cuda")
+    def end_epoch(epoch: int) -> None:
+        """Validate on rank 0, unless a signal comes: then the resumed training does it first."""
+        if (epoch + 1) % options.validate_every and epoch + 1 < options.epochs:
+            return
+        flush()
+        measured = validate(task, network, device, val_batches, signals) if ranks.rank == 0 else {}
+        if measured is not None:
+            history.append({"kind": "epoch", "epoch": epoch, "step": step, "lr": lr_of(epoch)} | measured)
+            task.tracker.log(history[-1], pace.rate())
+
+    def leave_if_asked() -> None:
+        if number := ranks.any(signals.received):
+            signals.safe.set()
+            save()
+            raise Interrupted(128 + number)
+
+    def lr_of(epoch: int) -> float:
+        return options.lr * options.lr_factor ** sum(epoch >= drop for drop in options.lr_drops)
+
     with _Signals() as signals, _Pace(f"{run.dataset}/{run.name}", schedule, options, ranks) as pace:
         network.train()
+        if step and step % schedule.steps_per_epoch == 0 and (history or [{}])[-1].get("kind") != "epoch":
+            end_epoch(step // schedule.steps_per_epoch - 1)
+            leave_if_asked()
         for batch in batches:
             epoch, position = divmod(step, schedule.steps_per_epoch)
-            lr = options.lr * options.lr_factor ** sum(epoch >= drop for drop in options.lr_drops)
+            _check(batch, step, schedule)
+            lr = lr_of(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = lr
 
@@ -199,12 +247,14 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
             else:
                 loss = loss_key
 
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            # Before the next forward pass, since a CUDA graph reuses the gradients' memory.
+            optimizer.zero_grad(set_to_none=True)
 
             losses = average_over_ranks(torch.stack([loss_key, loss_seg]) if guided else loss_key[None])
-            first_bad = torch.where((first_bad < 0) & ~losses.isfinite().all(), step, first_bad)
+            found = torch.cat([losses.new_full((1,), step), losses])
+            bad = torch.where((bad[0] < 0) & ~losses.isfinite().all(), found, bad)
             if guided and params.dwa.per == "step":
                 dwa.update(losses)
             elif guided:
@@ -222,41 +272,36 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
                 flush()
             pace.advance(history)
 
-            if position + 1 == schedule.steps_per_epoch:
-                if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
-                    flush()
-                    row = {"kind": "epoch", "epoch": epoch, "step": step, "lr": lr}
-                    if ranks.rank == 0:
-                        row |= validate(task, network, device)
-                    history.append(row)
-                    task.tracker.log(row, pace.rate())
+            epoch_ends = position + 1 == schedule.steps_per_epoch
+            if epoch_ends:
+                end_epoch(epoch)
+            leave_if_asked()
+            if epoch_ends or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
                 save()
+            if epoch_ends:
                 pace.epoch_ends(epoch, history)
-            elif signals.received or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
-                save()
-            if signals.received:
-                raise Interrupted(128 + signals.received)
+    if step != schedule.epochs * schedule.steps_per_epoch:
+        raise ValueError(f"{run.dataset}/{run.name}: the batches ended after step {step}")
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     return {"weights": weights, "history": history, "origin": origin}
 
 
 @torch.inference_mode()
-def validate(task: Task, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
+def validate(task: Task, network: torch.nn.Module, device: torch.device, batches, signals) -> dict | None:
     """Losses, the maps' IoU and the accuracy on the validation people, with their own boxes, without mirroring.
 
     A map is 1 where its probability is above a half; its IoU with the truth is taken person by person. The
-    losses' targets and the maps are those of the plain crops.
+    losses' targets and the maps are those of the plain crops. Returns None when a signal came in between.
     """
     params, people = task.params, task.val
     size = params.input.heatmap_size
-    crops = loader.Crops(people, task.images, params.input.size)
-    schedule = loader.in_order(len(people), params.train.batch_size)
     totals = torch.zeros(6, dtype=torch.float64, device=device)
     image_xy, scores = np.zeros_like(people.joints), np.zeros(people.labelled.shape)
     to_image = crop.invert(crop.affine(people.center, people.scale, size))
-    was_training = network.training
     network.eval()
-    for batch in loader.batches(crops, schedule, params.compute.workers, pin=device.type == "cuda"):
+    for batch in batches:
+        if signals.received:
+            return None
         rows = batch["row"].numpy()
         centres_BK2, labelled_BK = batch["centres"].to(device), batch["labelled"].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=params.train.precision == "bfloat16"):
@@ -271,7 +316,7 @@ def validate(task: Task, network: torch.nn.Module, device: torch.device) -> dict
         heatmap_xy_BK2, scores_BK = heatmap.decode(output.heatmaps.float())
         image_xy[rows] = crop.transform(heatmap_xy_BK2.double().cpu().numpy(), to_image[rows])
         scores[rows] = scores_BK.cpu().numpy()
-    network.train(was_training)
+    network.train()
     means = (totals / len(people)).tolist()
     row = {"val_loss_key": means[0], "accuracy": task.accuracy(image_xy, scores)}
     if task.maps is not None:
@@ -291,52 +336,93 @@ def history_csv(history: list[dict]) -> bytes:
 
 def _choose_arithmetic(deterministic: bool, device: torch.device) -> None:
     if deterministic:
+        # Both are read when a GPU, or the compiler, is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
     torch.use_deterministic_algorithms(deterministic)
+    # Else each new tensor is filled first, to show who reads what nobody wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
     if device.type == "cuda" and not deterministic:
         torch.set_float32_matmul_precision("high")
 
 
 def _parallel(network: torch.nn.Module, compiled: bool, ranks: Ranks) -> Callable:
+    """The network's forward pass, on all ranks, compiled.
+
+    Batch norm normalises by each rank's part of the batch. Running statistics are those of rank 0, which
+    validates and saves: what HRNet's code does on several GPUs, and no rank need send its own to another.
+    """
     forward = network
     if ranks.ranks > 1:
-        forward = torch.nn.parallel.DistributedDataParallel(forward)
+        forward = torch.nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
     if compiled:
-        mode = "reduce-overhead" if ranks.device.type == "cuda" else "default"
-        forward = torch.compile(forward, mode=mode, dynamic=False)
+        # CUDA graphs on a single GPU only: PyTorch's issues 113809 and 140395 tell of them under
+        # DistributedDataParallel, and are open.
+        graphs = ranks.device.type == "cuda" and ranks.ranks == 1
+        forward = torch.compile(forward, mode="reduce-overhead" if graphs else "default", dynamic=False)
     return forward
 
 
-def _stop_at(step: int, schedule: loader.Schedule, task: Task, history: list[dict]) -> None:
-    rows = schedule.rows(step)
-    names = sorted({str(task.train.images[task.train.image[row]]) for row in rows})
-    last = next((row for row in reversed(history) if row["kind"] == "step"), {})
-    losses = ", ".join(f"{key} {last[key]:.4g}" for key in LOSSES if key in last)
-    raise NotFinite(
-        f"{task.run.dataset}/{task.run.name}: the loss of step {step + 1} is no finite number ({losses} at step "
-        f"{last.get('step', 'none')}); try a lower train.lr or train.precision: float32. The checkpoint is from "
-        f"before. Images of the batch: {', '.join(names)}"
+def _check(batch: dict[str, Tensor], step: int, schedule: loader.Schedule) -> None:
+    """Raise ValueError for a batch of another size, or without a joint; it is still on the host."""
+    count, expected = len(batch["input"]), schedule.batch_size // schedule.ranks
+    if count != expected or not batch["labelled"].numpy().any():
+        raise ValueError(
+            f"the batch of step {step + 1} holds {count} people, {int(batch['labelled'].numpy().sum())} labelled "
+            f"joints; it must be {expected} people with joints: run the stage `prepare` again"
+        )
+
+
+def _not_finite(step: int, losses: dict[str, float], schedule: loader.Schedule, task: Task) -> NotFinite:
+    names = sorted({str(task.train.images[task.train.image[row]]) for row in schedule.rows(step)})
+    what = ", ".join(f"{key} {value:.4g}" for key, value in losses.items()) or "and weights no longer are"
+    return NotFinite(
+        f"{task.run.dataset}/{task.run.name}: the loss of step {step + 1} is no finite number ({what}); try a "
+        f"lower train.lr or train.precision: float32. The checkpoint is from before. Images of the batch: "
+        f"{', '.join(names)}"
     )
 
 
 class _Signals(contextlib.AbstractContextManager):
-    """Remembers SIGTERM and SIGINT instead of dying of them, so that a step ends and is saved."""
+    """Remembers SIGTERM and SIGINT instead of dying of them, so that a step ends and is saved.
 
+    A step that takes too long is not waited for: a large network on a CPU, or PyTorch compiling. The process
+    then ends as if killed, and the checkpoint before stays.
+    """
+
+    GRACE = 4.0
     received = 0
 
     def __enter__(self):
+        self.safe = threading.Event()
+        # Python answers a signal between two of its own instructions, and a backward pass is one. The pipe is
+        # written at once.
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._before = {
             number: signal.signal(number, self._receive) for number in (signal.SIGTERM, signal.SIGINT)
         }
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
         return self
 
     def _receive(self, number, _frame) -> None:
         self.received = number
 
+    def _watch(self) -> None:
+        while byte := os.read(self._read, 1):
+            if byte[0] in (signal.SIGTERM, signal.SIGINT) and not self.safe.wait(self.GRACE):
+                os.write(2, b"The step takes too long to wait for; the checkpoint before stays\n")
+                os._exit(128 + byte[0])
+        os.close(self._read)
+
     def __exit__(self, *_) -> None:
+        self.safe.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._write)
 
 
 class _Pace(contextlib.AbstractContextManager):

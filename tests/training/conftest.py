@@ -1,7 +1,5 @@
 """A few small pictures with joints, enough to train on for a moment."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -57,28 +55,23 @@ def some_params(**groups) -> params.Params:
     return p.model_copy(update={k: getattr(p, k).model_copy(update=v) for k, v in changes.items()})
 
 
+def some_task(radius: int | None = 3, ablation: str | None = None, **groups) -> loop.Task:
+    """A task of training on twelve pictures; `radius` None is the baseline."""
+    p = some_params(**groups)
+    val = some_people(6, "val")
+    return loop.Task(
+        run=params.Run("mpii", "hrnet_small" if radius is None else "sg_hrnet_small", radius, 0, ablation),
+        params=p,
+        train=some_people(12),
+        val=val,
+        images=Pictures(12),
+        maps=None if radius is None else segmentation.of_people(val, p.input.size, radius),
+        pretrained=lambda network: "none",
+        accuracy=lambda image_xy, scores: float(np.linalg.norm(image_xy - val.joints, axis=-1).mean()),
+        tracker=NoTracker(),
+    )
+
+
 @pytest.fixture
 def make_task():
-    """A task of training on twelve pictures; `radius` None is the baseline."""
-
-    def make(radius: int | None = 3, ablation: str | None = None, **groups) -> loop.Task:
-        p = some_params(**groups)
-        val = some_people(6, "val")
-        return loop.Task(
-            run=params.Run(
-                "mpii", "hrnet_small" if radius is None else "sg_hrnet_small", radius, 0, ablation
-            ),
-            params=p,
-            train=some_people(12),
-            val=val,
-            images=Pictures(12),
-            maps=None if radius is None else segmentation.of_people(val, p.input.size, radius),
-            pretrained=lambda network: "none",
-            accuracy=lambda image_xy, scores: float(np.linalg.norm(image_xy - val.joints, axis=-1).mean()),
-            tracker=NoTracker(),
-        )
-
-    return make
-
-
-__all__ = ["Pictures", "make_task", "replace", "some_params", "some_people"]
+    return some_task

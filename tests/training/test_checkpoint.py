@@ -72,8 +72,8 @@ def test_a_result_stays_until_the_lock_records_it(tmp_path):
     lock.write_text("md5: 0123\n")
     with Checkpoint(tmp_path / "checkpoints", "a") as checkpoint:
         checkpoint.finish({"weights": {"x": torch.ones(1)}}, "abcdef")
-        checkpoint.forget(lock)
+        checkpoint.forget([lock])
         assert checkpoint.load()["result"]["weights"]["x"] == 1
         lock.write_text("md5: 0123\nmd5: abcdef\n")
-        checkpoint.forget(lock)
+        checkpoint.forget([lock])
         assert checkpoint.load() is None

@@ -21,15 +21,23 @@ def test_a_crop_is_the_same_whenever_it_is_read_and_another_in_the_next_epoch(cr
 
 
 def test_mirrored_joints_change_sides(crops):
-    row = 0
-    epoch = next(epoch for epoch in range(50) if crops.matrix(epoch, row)[1])
-    matrix, flip = crops.matrix(epoch, row)
-    input_xy, labelled = crops.joints(matrix, flip, row)
-    plain = crop.transform(crops.people.joints[row], matrix)
+    items = [(epoch, 0) for epoch in range(20)]
+    matrices, flips = crops.matrices(items)
+    input_xy, labelled = crops.joints(matrices, flips, [0] * 20)
+    plain = crop.transform(crops.people.joints[0], matrices)
+    assert 0 < flips.sum() < 20
     # MPII: 0 is the right ankle, 5 the left one.
-    np.testing.assert_array_equal(input_xy[0], plain[5])
-    assert labelled[0] == crops.people.labelled[row][5]
-    assert np.linalg.det(matrix[:, :2]) < 0
+    for n, flip in enumerate(flips):
+        np.testing.assert_array_equal(input_xy[n, 0], plain[n, 5 if flip else 0])
+        assert labelled[n, 0] == crops.people.labelled[0][5 if flip else 0]
+        assert (np.linalg.det(matrices[n, :, :2]) < 0) == flip
+
+
+def test_a_batch_holds_what_its_items_hold(crops):
+    items = [(4, 3), (4, 0), (4, 7)]
+    batch = crops.__getitems__(items)
+    for n, item in enumerate(items):
+        assert all(np.array_equal(batch[key][n], value) for key, value in crops[item].items())
 
 
 def test_draws_are_hrnets():
