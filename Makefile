@@ -33,8 +33,15 @@ profile: ## NAME=demo|mirror|lspet|paper: take over a whole parameter file
 mlflow: $(INSTALLED) ## Open the runs side by side in a browser
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-bench: $(INSTALLED) ## Measure loader, training step and evaluation on this machine
-	python -m benchmarks.run
+bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation on the CPU, in minutes
+	python -m benchmarks.loader
+	python -m benchmarks.training --device cpu
+	python benchmarks/guidance_cost.py --device cpu --batch 2 --repeats 5
+	python -m benchmarks.evaluation
+
+bench-gpu: $(INSTALLED) ## Measure training steps and guidance on a GPU
+	python -m benchmarks.training --device cuda
+	python benchmarks/guidance_cost.py --device cuda --batch 32 --precision bfloat16
 
 lint: $(INSTALLED) ## Check the style
 	ruff check . && ruff format --check .

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import params
 from pipeline.codec import segmentation
@@ -10,6 +11,26 @@ from pipeline.datasets.people import People
 from pipeline.tracking import NoTracker
 from pipeline.training import loop
 from tests.conftest import ROOT
+
+
+class HostWaits(TorchDispatchMode):
+    """Counts operations for which the host waits for the device: reading a number, as .item() does, and copies."""
+
+    READS = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def add(self) -> None:
+        self.count += 1
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        out = operation(*args, **(kwargs or {}))
+        copies = name in ("_to_copy", "copy_") and args[-1 if name == "copy_" else 0].device != out.device
+        self.count += name in self.READS or copies
+        return out
 
 
 class Pictures:

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.training.dwa import DynamicWeightAverage, average_over_ranks
+from tests.training.conftest import HostWaits
 
 
 def after(*losses, temperature=1.0):
@@ -99,20 +99,6 @@ def test_wrong_arguments_are_refused():
         DynamicWeightAverage(0)
     with pytest.raises(ValueError, match=r"losses are \(\), and must be \(2,\)"):
         DynamicWeightAverage().update(torch.tensor(1.0))
-
-
-class HostWaits(TorchDispatchMode):
-    """Counts operations that read a number from the device into the program, as .item() does."""
-
-    READS = ("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select")
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        self.count += operation.overloadpacket.__name__ in self.READS
-        return operation(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("read", [torch.Tensor.item, float, bool, torch.Tensor.nonzero])

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.training import loop
+from pipeline.codec import heatmap, segmentation
+from pipeline.training import loader, loop
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.losses import heatmap_loss, segmentation_loss
+from tests.training.conftest import HostWaits
 
 CPU = loop.Ranks(0, 1, torch.device("cpu"))
 
@@ -142,3 +145,48 @@ def test_validation_rows_hold_losses_iou_and_accuracy(make_task, tmp_path):
     for row in rows:
         assert {"val_loss_key", "val_loss_seg", "iou_1", "iou_4", "accuracy"} <= row.keys()
         assert 0 <= row["iou_1"] <= 1 and row["val_loss_seg"] > 0
+
+
+@pytest.mark.parametrize("radius", [None, 3])
+def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path, monkeypatch, radius):
+    # Six steps an epoch, of which the third is logged.
+    task = make_task(radius, train={"batch_size": 2, "log_every": 3, "epochs": 1})
+    read, waits, before_read = task.images.read, HostWaits(), []
+
+    def counting_read(name):
+        before_read.append(waits.count)
+        return read(name)
+
+    task.images.read = counting_read
+    # On a CPU these are no operations of their own.
+    for name in ("tolist", "cpu"):
+        method = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda tensor, method=method: (waits.add(), method(tensor))[1]
+        )
+    with waits:
+        run(task, tmp_path)
+    before_step = before_read[:12:2]
+    assert before_step[1] == before_step[2] and before_step[3] == before_step[4] == before_step[5]
+    assert 0 < before_step[3] - before_step[2] <= 2
+
+
+def test_targets_and_losses_copy_nothing_to_the_device():
+    # The device without numbers stands for a GPU: to copy from the host to it is an operation, as it is there.
+    device = torch.device("meta")
+    input_BHWC = torch.zeros(2, 64, 48, 3, dtype=torch.uint8, device=device)
+    centres_BK2 = torch.zeros(2, 16, 2, dtype=torch.int32, device=device)
+    labelled_BK = torch.ones(2, 16, dtype=torch.bool, device=device)
+
+    def step():
+        loader.normalise(input_BHWC)
+        target_BKHW, weight_BK = heatmap.encode(centres_BK2, labelled_BK, (16, 12), 2)
+        map_BHW = segmentation.encode(centres_BK2, labelled_BK, (16, 12), 3)
+        heatmap_loss(target_BKHW, target_BKHW, weight_BK)
+        segmentation_loss(torch.zeros(2, 4, 16, 12, device=device), map_BHW)
+
+    with HostWaits() as first:
+        step()
+    with HostWaits() as later:
+        step()
+    assert first.count > 0 and later.count == 0
