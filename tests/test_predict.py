@@ -63,7 +63,8 @@ def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
     found = predict.predict(image, BOX, folder, CPU)
     np.testing.assert_allclose(found["image_xy"], expected.image_xy[0], atol=1e-9)
     np.testing.assert_allclose(found["score"], expected.score[0], rtol=1e-6)
-    assert found["maps"].shape == (4, 32, 24) and 0 < found["maps"].min() and found["maps"].max() < 1
+    # Random weights may drive a sigmoid to its float32 ends, but not past them.
+    assert found["maps"].shape == (4, 32, 24) and 0 <= found["maps"].min() < found["maps"].max() <= 1
 
 
 @pytest.mark.parametrize("model", ["hrnet_small", "sg_hrnet_small"])

@@ -4,20 +4,16 @@ import csv
 import io
 
 import pytest
+import yaml
 
 from pipeline.report import claims
+from tests.conftest import ROOT
 
-PAPER = {
-    "guided": "sg_hrnet_w32",
-    "baselines": ["hrnet_w32"],
-    "input__size": [256, 192],
-    "augment__rotation_std": 45,
-    "augment__scale_std": 0.35,
-    "model__pretrained": "imagenet",
-    "train__epochs": 210,
-    "train__lr": 0.001,
-    "train__lr_drops": [170, 200],
-}
+# The protocol's part of profiles/paper.yaml, as the fixture takes changes: group__key.
+_RAW = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text())
+_GROUPS = ("input", "heatmap", "segmentation", "augment", "model", "guidance", "loss", "dwa", "train")
+PAPER = {f"{group}__{key}": value for group in _GROUPS for key, value in _RAW[group].items()}
+PAPER |= {key: _RAW[key] for key in ("guided", "baselines")}
 
 
 def _by(found: list[claims.Claim], number: int, part: str = "") -> claims.Claim:
