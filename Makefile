@@ -7,7 +7,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test profile mlflow lint requirements clean bench bench-gpu
+.PHONY: help repro test profile mlflow lint requirements bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16

@@ -1,6 +1,6 @@
 """What guidance costs: step time and peak memory of SG-HRNet against HRNet, interleaved in one run.
 
-    python benchmarks/guidance_cost.py --width w32 --size 256 192 --batch 4 --repeats 15 --out cost.json
+    python -m benchmarks.guidance_cost --width w32 --size 256 192 --batch 4 --repeats 15 --out cost.json
 
 Each round runs every network once, in a new order, and a ratio compares a network with HRNet in the same
 round: what slows the machine for a while slows all of them. Bilinear HRNet has SG-HRNet's fusion alone.
@@ -20,8 +20,6 @@ from statistics import median
 from types import SimpleNamespace
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipeline.models import build
 from pipeline.models.complexity import count
@@ -155,7 +153,7 @@ def main() -> None:
     networks = times(options)
     for title, row in networks.items():
         for what in WORK:
-            command = [sys.executable, __file__, *sys.argv[1:], "--peak", title, what]
+            command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak", title, what]
             row[what]["peak_megabytes"] = float(subprocess.check_output(command, text=True))
     settings = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
     report = {

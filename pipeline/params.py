@@ -7,9 +7,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-Dataset = Literal["mpii", "coco", "lspet"]
+from pipeline.datasets.keypoints import KEYPOINTS
+
+Dataset = Literal[tuple(KEYPOINTS)]
+# The sweep is judged by PCKh.
+Swept = Literal[tuple(name for name, keypoints in KEYPOINTS.items() if keypoints.groups)]
 Baseline = Literal[
     "hrnet_w32", "hrnet_w48", "hrnet_small", "pose_resnet50", "pose_resnet101", "pose_resnet152"
 ]
@@ -52,7 +64,9 @@ class ParamsError(ValueError):
 
 class Group(BaseModel):
     # strict: YAML's own types must fit, so that `radius: "5"` or `5.0` is an error and not a second stage.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class Demo(Group):
@@ -72,13 +86,12 @@ class Input(Group):
     size: tuple[Positive, Positive]
     reduced_decoding: bool
 
-    @model_validator(mode="after")
-    def _size_fits_the_network(self):
-        if any(side % 32 for side in self.size):
-            raise ValueError(
-                f"size: {list(self.size)} must be multiples of 32, the network's coarsest stride"
-            )
-        return self
+    @field_validator("size")
+    @classmethod
+    def _fits_the_network(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if any(side % 32 for side in size):
+            raise ValueError(f"{list(size)} must be multiples of 32, the network's coarsest stride")
+        return size
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
@@ -178,7 +191,7 @@ class Params(Group):
     radius: Positive
     seeds: Annotated[list[Seed], Field(min_length=1)]
     datasets: Annotated[list[Dataset], Field(min_length=1)]
-    radius_sweep: list[Literal["mpii", "lspet"]]
+    radius_sweep: list[Swept]
     radius_only: list[Dataset]
     baselines: Annotated[list[Baseline], Field(min_length=1)]
     guided: Guided
@@ -227,7 +240,7 @@ class Params(Group):
         """The radii at which the guided network is trained on a dataset."""
         return sorted({*SWEEP_RADII, self.radius}) if dataset in self.radius_sweep else [self.radius]
 
-    def runs(self) -> Iterator["Run"]:
+    def runs(self) -> Iterator[Run]:
         """Every run that these parameters name, in the order of the report."""
         for dataset in self.datasets:
             for seed in self.seeds:
@@ -254,8 +267,8 @@ def load(path: Path | str = "params.yaml") -> Params:
     if not isinstance(raw, dict):
         raise ParamsError(f"{path} must hold keys and values; `make profile NAME=demo` writes a whole one")
     try:
-        # As JSON, because strict models take YAML's lists for tuples only from there.
-        return Params.model_validate_json(json.dumps(raw))
+        # As JSON, because strict models take YAML's lists for tuples only from there; YAML's dates are texts here.
+        return Params.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -22,6 +22,7 @@ from pipeline.datasets.people import People
 from pipeline.evaluation import inference, oks, pckh
 from pipeline.models import complexity, pretrained
 from pipeline.training import loop
+from pipeline.training.checkpoint import fingerprint
 from stages import main
 
 
@@ -72,8 +73,7 @@ def evaluate(*arguments: str) -> None:
     # results/ holds what params.yaml names, and nothing else: the report depends on the whole of it.
     named = not a.weights or (a.dataset, a.name) in [(c.dataset, c.name) for c in p.checkpoints]
     out = paths.results(a.dataset, run["run"]) if named else Path("evaluated") / a.dataset / a.name
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    paths.emptied(out)
     if a.dataset == "coco":
         scores, samples = score_coco(network, people, found, images, settings, device, out)
     else:
@@ -184,7 +184,7 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
         "joints": KEYPOINTS[a.dataset].count,
         "checkpoint": a.weights.name,
         "pretrained": f"weights of {a.weights.name}, sha256 {sha256(a.weights)[:12]}",
-        "data": {"source": manifest["source"]},
+        "data": {"source": manifest["source"], "archives_sha256": fingerprint(manifest)},
         "params": {group: raw[group] for group in ("input", "model", "guidance")}
         | {"train": {"batch_size": 32}},
     }

@@ -33,6 +33,8 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
 
 def targets(dataset: str, radius: str) -> None:
     p = params.load()
+    if not radius.isdigit() or int(radius) < 1:
+        raise ValueError(f"radius {radius} must be a whole number of heatmap pixels, at least 1")
     archives.fetch(dataset, p.data, paths.project_root())
     out = paths.emptied(paths.targets(dataset, int(radius)))
     statistics = {}

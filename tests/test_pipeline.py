@@ -20,7 +20,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project") / "clone"
     subprocess.run(["git", "clone", "-q", ROOT, folder], check=True)
     # The working tree, not only what is committed.
-    for name in ("dvc.yaml", "pipeline", "stages", "profiles"):
+    for name in ("dvc.yaml", "pipeline", "stages", "profiles", ".gitignore", ".dvcignore"):
         subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
     raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
@@ -65,6 +65,13 @@ def test_nothing_that_dvc_tracks_holds_a_path_or_a_host(project):
     for path in texts:
         text = path.read_text()
         assert str(project) not in text and os.uname().nodename not in text.split(), path
+
+
+def test_git_sees_nothing_of_a_run_but_its_lock(project):
+    assert (project / ".gitignore").read_bytes() == (ROOT / ".gitignore").read_bytes()
+    command = ["git", "ls-files", "--others", "--exclude-standard", ":!pipeline", ":!stages", ":!profiles"]
+    new = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout
+    assert set(new.split()) <= {"dvc.lock"}
 
 
 def test_history_holds_losses_and_weights_by_step(project):

@@ -9,6 +9,7 @@ import numpy as np
 class Keypoints:
     """A dataset's joints.
 
+    title: what people call the dataset.
     names: K joint names in the order of the labels.
     flip_pairs: joints that change places in the mirror image.
     skeleton: limbs, as pairs of joints, for drawing.
@@ -17,6 +18,7 @@ class Keypoints:
     people: the known number of people (train, val) of the full dataset.
     """
 
+    title: str
     names: tuple[str, ...]
     flip_pairs: tuple[tuple[int, int], ...]
     skeleton: tuple[tuple[int, int], ...]
@@ -43,6 +45,7 @@ class Keypoints:
 
 
 MPII = Keypoints(
+    title="MPII",
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax",
         "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder",
@@ -63,6 +66,7 @@ MPII = Keypoints(
 )  # fmt: skip
 
 COCO = Keypoints(
+    title="COCO 2017",
     names=(
         "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
         "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
@@ -82,6 +86,7 @@ COCO = Keypoints(
 )  # fmt: skip
 
 LSPET = Keypoints(
+    title="LSPET",
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
         "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Pa
         summary["splits"][split] = _summary(people, known, parsed, bad)
     counts = [s["people"] == s["known_people"] for s in summary["splits"].values()]
     summary["full_size"] = summary["source"] != "demo" and all(counts)
+    # What training and metrics take from there: a change is then a change of the data, of this dataset alone.
+    keypoints = asdict(KEYPOINTS[dataset])
+    summary["keypoints"] = {key: keypoints[key] for key in ("names", "flip_pairs", "groups", "sigmas")}
     _write(out / "summary.json", summary)
     _say(summary)
     return summary

@@ -21,7 +21,10 @@ MAX_PIXELS = 200_000_000
 
 
 class StoreError(ValueError):
-    """A file that is absent, damaged or not allowed; the message names it and its archive."""
+    """A file that is absent, damaged or not allowed; the message names it and its archive.
+
+    Messages of `read` name no folder, since DVC tracks the list of images that were skipped, with the reasons.
+    """
 
 
 class ZipPart:
@@ -88,11 +91,11 @@ class ZipPart:
     def read(self, name: str) -> bytes:
         row = self._row(name)
         if row is None:
-            raise StoreError(f"{name} is not in {self.path}")
+            raise StoreError(f"{name} is not in {self.path.name}")
         size, packed = int(self.size[row]), int(self.packed[row])
         if size > self.limit or packed > self.limit:
             raise StoreError(
-                f"{name} in {self.path} unpacks to {size} bytes; at most {self.limit} are expected"
+                f"{name} in {self.path.name} unpacks to {size} bytes; at most {self.limit} are expected"
             )
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -113,7 +116,7 @@ class ZipPart:
             except zlib.error:
                 data = b""
         if len(data) != size or zlib.crc32(data) != self.crc[row]:
-            raise StoreError(f"{name} in {self.path} is damaged; fetch the archive again")
+            raise StoreError(f"{name} in {self.path.name} is damaged; fetch the archive again")
         return data
 
     def _pread(self, count: int, offset: int) -> bytes:
@@ -148,12 +151,12 @@ class FolderPart:
         file = self._file(name)
         try:
             if file is None or not file.is_file():
-                raise StoreError(f"{name} is not in {self.path}")
+                raise StoreError(f"{name} is not in {self.path.name}")
             if (size := file.stat().st_size) > self.limit:
-                raise StoreError(f"{file} has {size} bytes; at most {self.limit} are expected")
+                raise StoreError(f"{name} has {size} bytes; at most {self.limit} are expected")
             return file.read_bytes()
         except OSError as error:
-            raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+            raise StoreError(f"{name} cannot be read: {error.strerror}") from error
 
 
 class ImageStore:
@@ -170,7 +173,7 @@ class ImageStore:
         for part in self.parts:
             if name in part:
                 return part.read(name)
-        where = " or ".join(str(part.path) for part in self.parts)
+        where = " or ".join(part.path.name for part in self.parts)
         raise StoreError(f"{name} is not in {where}")
 
     def in_reading_order(self, names: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import jinja2
@@ -21,8 +20,7 @@ _INK = {figures_.INK: "--figure-ink", figures_.GRID: "--figure-grid"}
 
 def write(results: Results, out: Path) -> None:
     """Write the whole report into the folder `out`, whose earlier content is removed."""
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    paths.emptied(out)
     tables, claims = tables_.make(results), claims_.judge(results)
     for table in tables:
         (out / f"{table.name}.csv").write_text(tables_.to_csv(table))

@@ -5,10 +5,11 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.report.results import Estimate, Group, Results, boxes, main_metric, metric_names
 
 REPORTED = Path(__file__).parent / "reported"
-DATASETS = {"mpii": "MPII", "coco": "COCO 2017", "lspet": "LSPET"}
+DATASETS = {name: keypoints.title for name, keypoints in KEYPOINTS.items()}
 BOXES = {"ground_truth": "ground truth", "detected": "detected", None: "label"}
 NOT_AVAILABLE = "not available"
 _ABLATIONS = {
@@ -106,8 +107,9 @@ def data_name(group: Group) -> str:
 
 def make(results: Results) -> list[Table]:
     """Every table of the report, in its order; those of our own only where they have rows."""
+    others = [_own(results, dataset) for dataset in DATASETS if dataset not in ("mpii", "coco")]
     tables = [_table1(results), _table2(results), _table3(results)]
-    return tables + [table for table in (_lspet(results), _ablations(results)) if table.rows]
+    return tables + [table for table in (*others, _ablations(results)) if table.rows]
 
 
 def _table1(results: Results) -> Table:
@@ -149,12 +151,11 @@ def _table3(results: Results) -> Table:
     )
 
 
-def _lspet(results: Results) -> Table:
-    groups = [group for group in results.of("lspet") if not group.ablation]
+def _own(results: Results, dataset: str) -> Table:
+    groups = [group for group in results.of(dataset) if not group.ablation]
     rows = [row for group in groups for row in _measured(group, results)]
-    return Table(
-        "lspet", "PCKh@0.5 on LSPET, a set the paper does not use", metric_names("lspet"), tuple(rows)
-    )
+    title = f"PCKh@0.5 on {DATASETS[dataset]}, a set the paper does not use"
+    return Table(dataset, title, metric_names(dataset), tuple(rows))
 
 
 def _ablations(results: Results) -> Table:
@@ -252,7 +253,8 @@ def _measured(group: Group, results: Results, against: Group | None = None) -> l
 
 def heading(table: Table) -> str:
     """The table's short name: Table 1 of the paper, or one of our own."""
-    return {"lspet": "LSPET", "ablations": "Ablations"}.get(table.name, f"Table {table.name[-1]}")
+    own = DATASETS | {"ablations": "Ablations"}
+    return own.get(table.name, f"Table {table.name[-1]}")
 
 
 def left_out(results: Results) -> list[str]:

@@ -123,6 +123,19 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
     assert "not use LSPET" in lspet.note
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"train__epochs": 60, "train__lr_drops": [48, 57], "model__pretrained": "none"}, "supported"),
+        ({"loss__lambda": 0.1}, "not testable with these parameters"),
+    ],
+)
+def test_on_lspet_only_the_length_of_training_and_its_start_are_free(results, changes, verdict):
+    lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
+    found = claims.judge(results(source="official", full_size=True, **PAPER | lists | changes))
+    assert next(claim for claim in found if claim.dataset == "lspet").verdict == verdict
+
+
 def test_ablations_feed_their_claims(results):
     ablations = ["no_seg_loss", "fixed_weights", "stage_input"]
     changed = PAPER | {"ablations": ablations, "seeds": [0, 1, 2], "datasets": ["mpii"], "radius_only": []}

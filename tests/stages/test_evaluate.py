@@ -193,6 +193,7 @@ def test_a_checkpoint_that_the_parameters_list_is_a_row_of_the_results(place):
     arguments = ("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
     stage.evaluate(*arguments, "--name", "official")
     metrics = json.loads((stage.paths.results("coco", "official") / "metrics.json").read_text())
+    assert metrics["data"].keys() == {"source", "full_size", "archives_sha256"}
     assert metrics["run"] == "official" and not stage.Path("evaluated").exists()
 
 
