@@ -308,7 +308,8 @@ def validate(task: Task, network: torch.nn.Module, device: torch.device, batches
             output = network(loader.normalise(batch["input"].to(device)))
         target_BKHW, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, params.heatmap.sigma)
         totals[0] += len(rows) * heatmap_loss(output.heatmaps, target_BKHW, weight_BK, params.loss.reduction)
-        if task.maps is not None and output.map_logits is not None:
+        predicts_maps = output.map_logits is not None
+        if predicts_maps:
             truth_BHW = torch.from_numpy(segmentation.unpack(task.maps[rows], size)).to(device)
             loss_seg = segmentation_loss(output.map_logits, truth_BHW, params.loss.reduction)
             totals[1] += len(rows) * loss_seg
@@ -319,7 +320,7 @@ def validate(task: Task, network: torch.nn.Module, device: torch.device, batches
     network.train()
     means = (totals / len(people)).tolist()
     row = {"val_loss_key": means[0], "accuracy": task.accuracy(image_xy, scores)}
-    if task.maps is not None:
+    if predicts_maps:
         row |= {"val_loss_seg": means[1]} | {f"iou_{i + 1}": value for i, value in enumerate(means[2:])}
     return row
 

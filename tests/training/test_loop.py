@@ -190,3 +190,9 @@ def test_targets_and_losses_copy_nothing_to_the_device():
     with HostWaits() as later:
         step()
     assert first.count > 0 and later.count == 0
+
+
+def test_without_guidance_there_is_no_iou(make_task, tmp_path):
+    rows = run(make_task(ablation="bilinear_hrnet"), tmp_path)["history"]
+    assert all("iou_1" not in row and "loss_seg" not in row for row in rows)
+    assert any("accuracy" in row for row in rows)
