@@ -7,7 +7,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test profile mlflow lint requirements bench
+.PHONY: help repro test profile mlflow lint requirements bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -36,12 +36,12 @@ mlflow: $(INSTALLED) ## Open the runs side by side in a browser
 bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation on the CPU, in minutes
 	python -m benchmarks.loader
 	python -m benchmarks.training --device cpu
-	python benchmarks/guidance_cost.py --device cpu --batch 2 --repeats 5
+	python -m benchmarks.guidance_cost --device cpu --batch 2 --repeats 5
 	python -m benchmarks.evaluation
 
 bench-gpu: $(INSTALLED) ## Measure training steps and guidance on a GPU
 	python -m benchmarks.training --device cuda
-	python benchmarks/guidance_cost.py --device cuda --batch 32 --precision bfloat16
+	python -m benchmarks.guidance_cost --device cuda --batch 32 --precision bfloat16
 
 lint: $(INSTALLED) ## Check the style
 	ruff check . && ruff format --check .
