@@ -1,13 +1,8 @@
 """The pipeline's stages, each a script: `python -m stages.<name> [arguments]`."""
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
-
-# Before PyTorch loads OpenMP: threads that wait sleep. Left to spin, they take the cores from the processes
-# that load images, and a training beside any other work slows down by a factor of two to four.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def main(stage: Callable[..., None]) -> None:

@@ -1,12 +1,8 @@
 """Fixtures that several test modules share."""
 
-import os
 from pathlib import Path
 
 import pytest
-
-# As stages/__init__.py does, for the trainings that tests start.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).resolve().parent.parent
 
