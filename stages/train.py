@@ -128,7 +128,12 @@ def train(dataset: str, name: str) -> None:
             maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
             check_targets(table, maps, p, run.radius)
 
-    groups = ("input", "heatmap", "segmentation", "augment", "model", "guidance", "loss", "dwa", "train")
+    # Only what dvc.yaml has this run depend on: a value that it does not use must not change its output.
+    groups = ("input", "heatmap", "augment", "model", "train")
+    if run.radius is not None:
+        groups += ("segmentation", "guidance", "loss", "dwa")
+    used = {group: getattr(p, group).model_dump(mode="json", by_alias=True) for group in groups}
+    used.setdefault("loss", {"reduction": p.loss.reduction})
     description = {
         "dataset": dataset,
         "run": name,
@@ -142,7 +147,7 @@ def train(dataset: str, name: str) -> None:
             "people_sha256": hash_files(folder / "train.npz", folder / "val.npz"),
             "archives_sha256": fingerprint(manifest),
         },
-        "params": {group: getattr(p, group).model_dump(mode="json", by_alias=True) for group in groups},
+        "params": used,
     }
     # What changes the numbers and must never go on from an old checkpoint, but is no property of the run.
     here = {

@@ -55,7 +55,12 @@ def build(run: dict) -> tuple[nn.Module, SimpleNamespace]:
     params = _attributes(run["params"])
     params.input.heatmap_size = tuple(side // crop.STRIDE for side in params.input.size)
     network = models.build(
-        run["model"], run["joints"], model=params.model, guidance=params.guidance, ablation=run["ablation"]
+        run["model"],
+        run["joints"],
+        model=params.model,
+        # A baseline's run.json has no such group.
+        guidance=getattr(params, "guidance", None),
+        ablation=run["ablation"],
     )
     return network, params
 

@@ -525,7 +525,7 @@ def _attention(results: Results) -> Iterator[tuple]:
             continue
         count = min(4, len(examples["input_BHW3"]))
         height, width = examples["input_BHW3"].shape[1:3]
-        titles = ("input", "map 1", "map 2", "map 3", "map 4", "input × map 4", "target")
+        titles = ("input", "map 1", "map 2", "map 3", "map 4", "input × maps", "target")
         figure, axes = _axes(count, 7, count * 7.4 / 7 * height / width + 0.3)
         for index, row in enumerate(axes):
             picture = examples["input_BHW3"][index]
@@ -533,7 +533,7 @@ def _attention(results: Results) -> Iterator[tuple]:
             _picture(row[0], picture)
             for axis, gate in zip(row[1:5], maps, strict=True):
                 axis.imshow(gate, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            gate = np.kron(maps[3], np.ones((height // maps.shape[1], width // maps.shape[2])))
+            gate = np.kron(maps.prod(0), np.ones((height // maps.shape[1], width // maps.shape[2])))
             _picture(row[5], (picture * gate[..., None]).astype(np.uint8))
             row[6].imshow(
                 examples["target_map_Bhw"][index], cmap="gray", vmin=0, vmax=1, interpolation="nearest"
