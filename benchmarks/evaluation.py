@@ -1,16 +1,19 @@
 """How long evaluation takes, on simulated predictions of the real datasets' sizes, and what AP's intervals cover.
 
-python -m benchmarks.evaluation             seconds
+python -m benchmarks.evaluation             milliseconds, written down
 python -m benchmarks.evaluation coverage    the share of trials whose interval of an AP difference holds
 """
 
+import math
 import sys
 import time
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import torch
 
+from benchmarks import results
 from pipeline.codec import heatmap
 from pipeline.datasets.keypoints import COCO, MPII
 from pipeline.evaluation import bootstrap, inference, oks, pckh
@@ -18,14 +21,53 @@ from pipeline.evaluation import bootstrap, inference, oks, pckh
 THRESHOLDS = np.linspace(0.5, 0.95, 10)[:, None]
 
 
-def timed(what: str, work, times: int = 3) -> float:
+COLUMNS = {"what": "{:60}", "milliseconds": "{:12.4f}"}
+
+
+def fastest(work, times: int) -> float:
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    print(f"{what:75} {min(seconds):9.4f} s", flush=True)
     return min(seconds)
+
+
+def joint_by_joint(heatmaps: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """HRNet's decoding in loops over people and joints, as in the official code, to measure against.
+
+    heatmaps (B, K, H, W), center and scale (B, 2) of the crops. Returns image_xy (B, K, 2).
+    """
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
+    index, peak = flat.argmax(2), flat.max(2)
+    xy = np.stack([index % width, index // width], -1).astype(np.float32) * (peak > 0)[..., None]
+    image_xy = np.zeros_like(xy)
+    for person in range(len(xy)):
+        for joint in range(xy.shape[1]):
+            x, y = (math.floor(v + 0.5) for v in xy[person, joint])
+            if 1 < x < width - 1 and 1 < y < height - 1:
+                h = heatmaps[person, joint]
+                slope = np.array([h[y, x + 1] - h[y, x - 1], h[y + 1, x] - h[y - 1, x]])
+                xy[person, joint] += np.sign(slope) * 0.25
+    for person in range(len(xy)):
+        half = scale[person, 0] * 100
+        source = np.array([[0, 0], [0, -half], [-half, -half]], np.float32) + center[person].astype(
+            np.float32
+        )
+        goal = np.array([[width, height], [width, height - width], [0, height - width]], np.float32) / 2
+        to_image = cv2.getAffineTransform(goal, source)
+        for joint in range(xy.shape[1]):
+            image_xy[person, joint] = to_image @ np.array([*xy[person, joint], 1.0])
+    return image_xy
+
+
+def blobs(rng, people: int, joints: int) -> np.ndarray:
+    """Heatmaps (people, joints, 64, 48) float32 as a network gives them: one noisy bump each."""
+    y, x = np.mgrid[:64, :48]
+    at = rng.uniform(0, (48, 64), (people, joints, 2))[..., None, None]
+    bumps = np.exp(-((x - at[:, :, 0]) ** 2 + (y - at[:, :, 1]) ** 2) / 8)
+    return (bumps + 0.05 * rng.standard_normal(bumps.shape)).astype(np.float32)
 
 
 def simulated_matches(rng, image: np.ndarray, images: int, shift: tuple, wrong: int) -> list[dict]:
@@ -63,6 +105,13 @@ def simulated_matches(rng, image: np.ndarray, images: int, shift: tuple, wrong: 
 
 
 def speed() -> None:
+    rows = []
+
+    def timed(what: str, work, times: int = 3, units: int = 1) -> float:
+        rows.append({"what": what, "milliseconds": 1000 * fastest(work, times) / units})
+        print(results.table(rows[-1:], COLUMNS, header=False), end="", flush=True)
+        return rows[-1]["milliseconds"]
+
     rng = np.random.default_rng(0)
     joints = rng.uniform(0, 1000, (2958, 16, 2))
     people = SimpleNamespace(
@@ -78,22 +127,32 @@ def speed() -> None:
     samples = pckh.samples(image_xy, people)
     timed("PCKh of 1,000 resamples of them", lambda: pckh.summarise(samples, MPII, weights))
 
-    heatmaps = torch.from_numpy(rng.random((64, 17, 64, 48), np.float32))
-    crops = SimpleNamespace(center=rng.uniform(0, 500, (64, 2)), scale=rng.uniform(0.5, 2, (64, 2)))
-
-    def decode():
-        inference.to_image(heatmap.decode(heatmaps)[0].numpy(), crops, (64, 48))
-
-    each = timed("decoding 64 people of 17 joints, 64x48", decode, 30) / 64
-    print(f"{'':75} {each * 1e3:9.4f} ms a person, {torch.get_num_threads()} threads")
+    heatmaps = blobs(rng, 64, 17)
+    tensor, center, scale = torch.from_numpy(heatmaps), rng.uniform(0, 500, (64, 2)), np.ones((64, 2))
+    crops = SimpleNamespace(center=center, scale=scale)
+    ratios, all_threads = {}, torch.get_num_threads()
+    for threads in dict.fromkeys((1, all_threads)):
+        torch.set_num_threads(threads)
+        batched = timed(
+            f"decoding a person, 64 at once, {threads} threads",
+            lambda: inference.to_image(heatmap.decode(tensor)[0].numpy(), crops, (64, 48)),
+            100,
+            64,
+        )
+        loops = timed(
+            f"decoding a person, joint by joint, {threads} threads",
+            lambda: joint_by_joint(heatmaps, center, scale),
+            5,
+            64,
+        )
+        ratios[f"decoding_ratio_{threads}_threads"] = round(loops / batched, 1)
 
     found = rng.uniform(0, 400, (40, 17, 2))
     score, area = rng.random(40), rng.uniform(1e3, 3e4, 40)
     timed("OKS-NMS of 40 people in an image", lambda: oks.nms(found, score, area, np.array(COCO.sigmas)))
 
-    start = time.perf_counter()
+    timed("1,000 resamples of 5,000 images", lambda: bootstrap.weights(5000, 1000, 0), 1)
     weights = bootstrap.weights(5000, 1000, 0)
-    print(f"{'1,000 resamples of 5,000 images':75} {time.perf_counter() - start:9.4f} s")
     image = rng.choice(rng.choice(5000, 2346, replace=False), 6352)
     for wrong, what in ((0, "6,352 ground-truth boxes"), (97_800, "104,000 detected boxes")):
         matches = simulated_matches(rng, image, 5000, (0.0,), wrong)[0]
@@ -102,6 +161,7 @@ def speed() -> None:
             lambda matches=matches: oks.summarise(matches, "detected", weights),
             1,
         )
+    results.write(results.FOLDER, "evaluation", torch.device("cpu"), ratios, rows, COLUMNS)
 
 
 def coverage(trials: int = 500, images: int = 300, resamples: int = 400) -> None:

@@ -1,7 +1,5 @@
 """Prediction: flip test and way back to the image against HRNet's outputs, and a pass on small pictures."""
 
-import math
-import time
 from types import SimpleNamespace
 
 import cv2
@@ -39,60 +37,6 @@ def test_decoding_to_image_pixels_equals_hrnet(golden):
     image_xy = inference.to_image(heatmap_xy.numpy(), crops, (64, 48))
     np.testing.assert_allclose(image_xy, golden["decode_image_xy"], atol=2e-4)
     np.testing.assert_array_equal(score.numpy(), golden["decode_score"])
-
-
-def joint_by_joint(heatmaps: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The same decoding in loops over people and joints, as in the official code, to measure against."""
-    height, width = heatmaps.shape[2:]
-    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
-    index, peak = flat.argmax(2), flat.max(2)
-    xy = np.stack([index % width, index // width], -1).astype(np.float32) * (peak > 0)[..., None]
-    image_xy = np.zeros_like(xy)
-    for person in range(len(xy)):
-        for joint in range(xy.shape[1]):
-            x, y = (math.floor(v + 0.5) for v in xy[person, joint])
-            if 1 < x < width - 1 and 1 < y < height - 1:
-                h = heatmaps[person, joint]
-                slope = np.array([h[y, x + 1] - h[y, x - 1], h[y + 1, x] - h[y - 1, x]])
-                xy[person, joint] += np.sign(slope) * 0.25
-    for person in range(len(xy)):
-        half = scale[person, 0] * 100
-        source = np.array([[0, 0], [0, -half], [-half, -half]], np.float32) + center[person].astype(
-            np.float32
-        )
-        goal = np.array([[width, height], [width, height - width], [0, height - width]], np.float32) / 2
-        to_image = cv2.getAffineTransform(goal, source)
-        for joint in range(xy.shape[1]):
-            image_xy[person, joint] = to_image @ np.array([*xy[person, joint], 1.0])
-    return image_xy
-
-
-def fastest(work, times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def test_batched_decoding_is_at_least_8_times_as_fast_as_joint_by_joint(golden):
-    heatmaps = np.tile(golden["decode_heatmaps"], (7, 1, 1, 1))[:64]
-    center, scale = (np.tile(golden[f"decode_{key}"], (7, 1))[:64] for key in ("center", "scale"))
-    crops, tensor = SimpleNamespace(center=center, scale=scale), torch.from_numpy(heatmaps)
-
-    def batched():
-        return inference.to_image(heatmap.decode(tensor)[0].numpy(), crops, (64, 48))
-
-    np.testing.assert_allclose(batched(), joint_by_joint(heatmaps, center, scale), atol=2e-4)
-    threads = torch.get_num_threads()
-    # On a busy machine several threads wait for each other.
-    torch.set_num_threads(1)
-    try:
-        loops = fastest(lambda: joint_by_joint(heatmaps, center, scale), 5)
-        assert loops / fastest(batched, 40) >= 8
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Finder(nn.Module):
