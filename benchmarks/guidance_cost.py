@@ -1,26 +1,26 @@
 """What guidance costs: step time and peak memory of SG-HRNet against HRNet, interleaved in one run.
 
-    python -m benchmarks.guidance_cost --width w32 --size 256 192 --batch 4 --repeats 15 --out cost.json
+    python -m benchmarks.guidance_cost --width w32 --size 256 192 --batch 4 --repeats 15
 
 Each round runs every network once, in a new order, and a ratio compares a network with HRNet in the same
-round: what slows the machine for a while slows all of them. Bilinear HRNet has SG-HRNet's fusion alone.
+round (the median, with the quartiles `low` and `high`): what slows the machine for a while slows all of them.
+Bilinear HRNet has SG-HRNet's fusion alone.
 """
 
 import argparse
-import json
 import os
-import platform
 import random
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from types import SimpleNamespace
 
 import torch
 
+from benchmarks import results
 from pipeline.models import build
 from pipeline.models.complexity import count
 from pipeline.training.losses import heatmap_loss, segmentation_loss
@@ -28,6 +28,17 @@ from pipeline.training.losses import heatmap_loss, segmentation_loss
 NETWORKS = {"HRNet": (False, None), "bilinear HRNet": (True, "bilinear_hrnet"), "SG-HRNet": (True, None)}
 WORK = ("train", "infer")
 JOINTS = 17
+COLUMNS = {"network": "{:>14}", "params": "{:>11,}", "gflops": "{:6.2f}"} | {
+    f"{what}_{figure}": form
+    for what in WORK
+    for figure, form in (
+        ("ms", "{:8.1f}"),
+        ("ratio", "{:11.3f}"),
+        ("low", "{:9.3f}"),
+        ("high", "{:10.3f}"),
+        ("peak_mb", "{:13.0f}"),
+    )
+}
 
 
 def network(title: str, width: str) -> torch.nn.Module:
@@ -89,10 +100,14 @@ class Work:
             torch.cuda.synchronize()
 
 
-def times(options: argparse.Namespace) -> dict:
+def times(options: argparse.Namespace) -> list[dict]:
+    """A row a network: milliseconds a step, and the ratio to HRNet's of the same round with its quartiles."""
     work = {title: Work(title, options) for title in NETWORKS}
     shuffle = random.Random(0)
-    result = {}
+    rows = [
+        {"network": title, "params": one.complexity.params, "gflops": one.complexity.gflops}
+        for title, one in work.items()
+    ]
     for what in WORK:
         rounds = []
         for number in range(options.warmup + options.repeats):
@@ -100,15 +115,16 @@ def times(options: argparse.Namespace) -> dict:
             seconds = {title: work[title].seconds(what) for title in order}
             if number >= options.warmup:
                 rounds.append(seconds)
-        for title, one in work.items():
-            ratios = sorted(seconds[title] / seconds["HRNet"] for seconds in rounds)
-            row = result.setdefault(title, {"params": one.complexity.params, "gflops": one.complexity.gflops})
-            row[what] = {
-                "milliseconds": 1e3 * median(seconds[title] for seconds in rounds),
-                "ratio": median(ratios),
-                "ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
+        for row in rows:
+            ratios = [seconds[row["network"]] / seconds["HRNet"] for seconds in rounds]
+            low, middle, high = quantiles(ratios, n=4, method="inclusive")
+            row |= {
+                f"{what}_ms": 1e3 * median(seconds[row["network"]] for seconds in rounds),
+                f"{what}_ratio": middle,
+                f"{what}_low": low,
+                f"{what}_high": high,
             }
-    return result
+    return rows
 
 
 def peak_megabytes(title: str, what: str, options: argparse.Namespace) -> float:
@@ -123,13 +139,6 @@ def peak_megabytes(title: str, what: str, options: argparse.Namespace) -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**10
 
 
-def machine(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name()
-    name = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    return f"{name[1] if name else platform.machine()}, {torch.get_num_threads()} threads"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -142,7 +151,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--out", type=Path, default=results.FOLDER)
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -150,30 +159,15 @@ def main() -> None:
         print(peak_megabytes(*options.peak, options))
         return
 
-    networks = times(options)
-    for title, row in networks.items():
+    rows = times(options)
+    for row in rows:
         for what in WORK:
-            command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak", title, what]
-            row[what]["peak_megabytes"] = float(subprocess.check_output(command, text=True))
+            command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak"]
+            peak = subprocess.check_output([*command, row["network"], what], text=True)
+            row[f"{what}_peak_mb"] = float(peak)
+    print(results.table(rows, COLUMNS), end="")
     settings = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
-    report = {
-        "machine": machine(options.device),
-        "torch": torch.__version__,
-        **settings,
-        "networks": networks,
-    }
-    print(f"{report['machine']}, torch {torch.__version__}, {settings}")
-    print(
-        f"{'':16}{'params':>12}{'GFLOPs':>8}", *(f"{w + ' ms':>10}{'ratio':>7}{'peak MB':>9}" for w in WORK)
-    )
-    for title, row in networks.items():
-        cells = (
-            f"{row[w]['milliseconds']:10.1f}{row[w]['ratio']:7.3f}{row[w]['peak_megabytes']:9.0f}"
-            for w in WORK
-        )
-        print(f"{title:16}{row['params']:12,}{row['gflops']:8.2f}", *cells)
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=2) + "\n")
+    results.write(options.out, "guidance_cost", torch.device(options.device), settings, rows, COLUMNS)
 
 
 if __name__ == "__main__":
