@@ -51,15 +51,14 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, augment, images, people, out: Path) -> None:
-    names = [str(people.images[image]) for image in people.image]
-    encoded = [np.frombuffer(images.read(name), np.uint8) for name in names]
-    schedule = loader.Schedule(len(people), min(32, len(people)), 1, seed=0)
-    count = len(schedule) * schedule.batch_size
+    schedule = loader.Schedule(len(people), min(32, len(people)), epochs=4, seed=0)
+    names = [str(people.images[people.image[row]]) for batch in schedule for _, row in batch]
+    encoded = {name: np.frombuffer(images.read(name), np.uint8) for name in names}
 
     def decode() -> int:
-        for image in encoded:
-            cv2.imdecode(image, cv2.IMREAD_COLOR)
-        return len(encoded)
+        for name in names:
+            cv2.imdecode(encoded[name], cv2.IMREAD_COLOR)
+        return len(names)
 
     def load(reduced: bool, workers: int = 0) -> int:
         crops = loader.Crops(people, images, (256, 192), augment, 0, reduced)
@@ -85,7 +84,7 @@ def measure(options: argparse.Namespace, augment, images, people, out: Path) -> 
     facts = {
         "dataset": options.dataset,
         "people": len(people),
-        "images_a_round": count,
+        "images_a_round": len(names),
         "opencv": cv2.__version__,
     }
     results.write(out, "loader", torch.device("cpu"), facts, rows, COLUMNS)

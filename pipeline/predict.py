@@ -28,7 +28,7 @@ SHOWN_SCORE = 0.2
 def predict(image: np.ndarray, box: np.ndarray, folder: Path, device: torch.device) -> dict[str, np.ndarray]:
     """One person's joints, with the flip test.
 
-    image (H, W, 3) uint8 RGB; box (4,) x, y, width, height in image pixels; folder of a trained run. Returns
+    image (H, W, 4) uint8 RGBA; box (4,) x, y, width, height in image pixels; folder of a trained run. Returns
     image_xy (K, 2), input_xy (K, 2), score (K,), input (h, w, 3) uint8, heatmaps (K, h/4, w/4), and of a
     guided network maps (4, h/4, w/4) probabilities. Raises ValueError where the folder holds no run.
     """
@@ -57,12 +57,16 @@ def predict(image: np.ndarray, box: np.ndarray, folder: Path, device: torch.devi
 
 
 def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], dataset: str) -> bytes:
-    """PNG of what `predict` found in an image (H, W, 3) uint8 RGB at a box (4,)."""
+    """PNG of what `predict` found in an image (H, W, 4) uint8 RGBA at a box (4,)."""
     from matplotlib.figure import Figure
 
     keypoints, shown = KEYPOINTS[dataset], found["score"] > SHOWN_SCORE
     whole = drawing.skeleton(
-        image, found["image_xy"], shown, keypoints, thickness=max(1, round(max(image.shape[:2]) / 300))
+        image[..., :3],
+        found["image_xy"],
+        shown,
+        keypoints,
+        thickness=max(1, round(max(image.shape[:2]) / 300)),
     )
     corner, end = box[:2].round().astype(int), (box[:2] + box[2:]).round().astype(int)
     cv2.rectangle(whole, tuple(map(int, corner)), tuple(map(int, end)), (255, 255, 255), 1, cv2.LINE_AA)

@@ -60,7 +60,7 @@ def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
     )
     p.compute = p.compute.model_copy(update={"workers": 0})
     expected = inference.predict(network, people, Store(), p, CPU)
-    found = predict.predict(image, BOX, folder, CPU)
+    found = predict.predict(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), BOX, folder, CPU)
     np.testing.assert_allclose(found["image_xy"], expected.image_xy[0], atol=1e-9)
     np.testing.assert_allclose(found["score"], expected.score[0], rtol=1e-6)
     # Random weights may drive a sigmoid to its float32 ends, but not past them.

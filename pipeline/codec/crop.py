@@ -7,6 +7,7 @@ quarter of the size: heatmap_xy = input_xy / 4, without a shift by half a pixel.
 
 import cv2
 import numpy as np
+import simplejpeg
 
 SCALE_UNIT = 200.0
 STRIDE = 4
@@ -72,10 +73,17 @@ def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def decode_image(data: bytes, name: str, reduce: int = 1) -> np.ndarray:
-    """Pixels (H, W, 3) uint8, RGB, of an encoded image, at 1/reduce of its size (1, 2, 4 or 8).
+    """Pixels (H, W, 4) uint8, RGB and an alpha of 255, of an encoded image, at 1/reduce of its size (1, 2, 4 or 8).
 
-    Orientation tags are ignored, since the labels were made without them. Raises BadImage, which names it.
+    Four channels, since OpenCV warps four more than twice as fast as three. Orientation tags are ignored, since
+    the labels were made without them. Raises BadImage, which names it.
     """
+    if reduce == 1:
+        try:
+            # The same pixels as OpenCV's, sooner.
+            return simplejpeg.decode_jpeg(data, "RGBA")
+        except ValueError:
+            pass  # No JPEG, or not a clean one: OpenCV judges.
     # OpenCV has names for the reduced sizes in grey and in BGR only; the size's bit goes with RGB too.
     size = {
         1: 0,
@@ -88,11 +96,12 @@ def decode_image(data: bytes, name: str, reduce: int = 1) -> np.ndarray:
     image = cv2.imdecode(buffer, flags) if len(buffer) else None
     if image is None:
         raise BadImage(f"the image {name} does not decode")
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
 
 
 def warp(
     image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None
 ) -> np.ndarray:
-    """The crop (height, width, 3) uint8 of an image (H, W, 3), bilinear, black outside of it; into `out`."""
-    return cv2.warpAffine(image, matrix, (size[1], size[0]), dst=out, flags=cv2.INTER_LINEAR)
+    """The crop (height, width, 3) uint8 of an image (H, W, 4), bilinear, black outside of it; into `out`."""
+    crop = cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+    return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)

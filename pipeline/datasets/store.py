@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
-# A local header's extra field may differ in length from the central one; so much is read for it at once.
-SLACK = 256
 # What a member may unpack to; a declared or real size beyond it is a bomb or a mistake.
 MAX_IMAGE = 64 << 20
 MAX_LABELS = 2 << 30
@@ -54,14 +52,13 @@ class ZipPart:
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise StoreError(f"{self.path}: {member.filename!r} is encrypted or packed in an unknown way")
             rows.append(
-                (name.encode(), member.header_offset, member.compress_size, member.file_size, member.CRC,
-                 len(member.orig_filename.encode()))
-            )  # fmt: skip
+                (name.encode(), member.header_offset, member.compress_size, member.file_size, member.CRC)
+            )
         rows.sort()
-        columns = list(zip(*rows, strict=True)) or [()] * 6
+        columns = list(zip(*rows, strict=True)) or [()] * 5
         self.names = np.array(columns[0], "S")
         self.offset, self.packed, self.size = (np.array(column, np.int64) for column in columns[1:4])
-        self.crc, self.name_bytes = np.array(columns[4], np.uint32), np.array(columns[5], np.int32)
+        self.crc = np.array(columns[4], np.uint32)
         twice = self.names[1:][self.names[1:] == self.names[:-1]]
         if len(twice):
             raise StoreError(f"{self.path} holds {twice[0].decode()!r} twice")
@@ -100,15 +97,12 @@ class ZipPart:
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         # pread keeps no position, so threads and forked workers may share the file.
-        start = int(self.offset[row])
-        block = self._pread(LOCAL_HEADER.size + int(self.name_bytes[row]) + SLACK + packed, start)
-        data = b""
-        if len(block) >= LOCAL_HEADER.size and block[:4] == b"PK\3\4":
-            _, name_bytes, extra_bytes = LOCAL_HEADER.unpack_from(block)
-            begin = LOCAL_HEADER.size + name_bytes + extra_bytes
-            if len(block) < begin + packed:
-                block += self._pread(begin + packed - len(block), start + len(block))
-            data = block[begin : begin + packed]
+        start, data = int(self.offset[row]), b""
+        header = os.pread(self._file, LOCAL_HEADER.size, start)
+        if len(header) == LOCAL_HEADER.size and header[:4] == b"PK\3\4":
+            # Its extra field may differ in length from that of the central directory.
+            _, name_bytes, extra_bytes = LOCAL_HEADER.unpack(header)
+            data = self._pread(packed, start + LOCAL_HEADER.size + name_bytes + extra_bytes)
         if packed != size and len(data) == packed:
             try:
                 # One byte more than declared shows a member that lies about its size.

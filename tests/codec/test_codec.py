@@ -44,7 +44,7 @@ def test_image_to_heatmap_and_back():
 
 def test_mirrored_crop_is_the_crop_of_the_mirrored_image():
     rng = np.random.default_rng(1)
-    image = cv2.GaussianBlur(rng.integers(0, 255, (120, 90, 3)).astype(np.uint8), (0, 0), 3)
+    image = cv2.GaussianBlur(rng.integers(0, 255, (120, 90, 4)).astype(np.uint8), (0, 0), 3)
     center, scale = np.array([40.0, 61.0]), np.array([0.4, 0.5])
     mirrored_image = np.ascontiguousarray(image[:, ::-1])
     mirrored_center = np.array([90 - 1 - 40.0, 61.0])
@@ -144,3 +144,22 @@ def test_an_image_that_does_not_decode_is_named():
         crop.decode_image(b"\xff\xd8 not a picture", "im00001.jpg")
     with pytest.raises(crop.BadImage, match="empty"):
         crop.decode_image(b"", "empty")
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "progressive", "with bytes after its end", "png"])
+def test_decoded_pixels_are_opencvs(kind):
+    image = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (61, 83, 3), np.uint8), (0, 0), 2)
+    image = image[..., 0] if kind == "grey" else image
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1] if kind == "progressive" else []
+    data = cv2.imencode(".png" if kind == "png" else ".jpg", image, options)[1].tobytes()
+    data += b"and more" if kind == "with bytes after its end" else b""
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    got = crop.decode_image(data, "a")
+    np.testing.assert_array_equal(got[..., :3], expected)
+    assert (got[..., 3] == 255).all()
+
+
+def test_a_jpeg_cut_short_does_not_decode():
+    noise = np.random.default_rng(3).integers(0, 255, (97, 131, 3), np.uint8)
+    with pytest.raises(crop.BadImage, match="cut"):
+        crop.decode_image(cv2.imencode(".jpg", noise)[1].tobytes()[:3000], "cut")
