@@ -1,19 +1,21 @@
-"""How long `prepare` takes at full size, and how much memory: labels and images generated, one core.
+"""How long `prepare` and one radius' maps take at full size, and how much memory: generated labels, one core.
 
-    python -m benchmarks.prepare_scale [--folder build/scale] [--json FILE]
+    python -m benchmarks.prepare_scale [--folder build/scale]
 
 COCO: 118,287 + 5,000 images, 262,465 + 11,004 annotations, of them 149,813 + 6,352 people with joints, outlines of
-40 numbers on average; MPII: 24,987 images, 28,883 people with joints in RELEASE. The images are small JPEGs that say
-they have the labelled size, so reading 10 GB of real ones is not in these times: `--images N` reads N of 160 kB.
+40 numbers on average; MPII: 24,987 images, 28,883 people with joints in RELEASE. The images are grey JPEGs of the
+labelled size, so reading 10 GB of real ones is not in these times: `--images N` reads N of 160 kB. With
+`data.source: build/scale` the pipeline's own stages run on these archives.
 """
 
 import argparse
 import io
 import json
 import os
-import struct
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -21,26 +23,36 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import torch
+
+from benchmarks import results
 
 ROOT = Path(__file__).resolve().parent.parent
 COCO_SIZES = {"train": (118_287, 262_465, 149_813), "val": (5_000, 11_004, 6_352)}
-LIMIT_SECONDS, LIMIT_BYTES = 60, 2e9
+SIZE = (256, 192)
+COLUMNS = {
+    "dataset": "{:>7}",
+    "people": "{:8,}",
+    "seconds": "{:8.1f}",
+    "cpu_seconds": "{:11.1f}",
+    "peak_mb": "{:8.0f}",
+    "load_table_seconds": "{:18.2f}",
+    "maps_seconds": "{:12.1f}",
+    "bytes_a_map": "{:11d}",
+}
 
 
 def jpeg(height: int, width: int) -> bytes:
-    """A tiny JPEG whose header says another size: the check reads headers and ends, and decodes nothing."""
-    tiny = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
-    struct.pack_into(">HH", tiny, tiny.index(b"\xff\xc0") + 5, height, width)
-    return bytes(tiny)
+    return cv2.imencode(".jpg", np.full((height, width, 3), 128, np.uint8))[1].tobytes()
 
 
 def coco(folder: Path) -> None:
     random = np.random.default_rng(0)
     labels = {}
+    content = jpeg(480, 640)
     for split, (images, annotations, people) in COCO_SIZES.items():
         ids = random.choice(600_000, images, replace=False) + 1
         with zipfile.ZipFile(folder / f"{split}2017.zip", "w") as archive:
-            content = jpeg(480, 640)
             for i in ids:
                 archive.writestr(zipfile.ZipInfo(f"{split}2017/{i:012d}.jpg"), content)
         # Half of the images hold people, as in COCO.
@@ -120,14 +132,16 @@ def mpii(folder: Path) -> None:
     savemat(folder / "detections.mat", keys)
     # Unpacked: the benchmark is of labels, not of gzip.
     (folder / "images").mkdir()
+    content = jpeg(720, 1280)
     for index in range(train):
-        (folder / "images" / f"{index + 1:09d}.jpg").write_bytes(jpeg(720, 1280))
+        (folder / "images" / f"{index + 1:09d}.jpg").write_bytes(content)
 
 
 def prepare(dataset: str, folder: Path, root: Path) -> None:
     """One dataset, in this process, on one core; prints what it took."""
     os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[0]])
     os.chdir(root)
+    from pipeline.codec import segmentation
     from pipeline.datasets import archives
     from pipeline.datasets.people import People
     from pipeline.datasets.prepare import prepare
@@ -136,16 +150,17 @@ def prepare(dataset: str, folder: Path, root: Path) -> None:
     # As after the stage `download`, which has hashed the archives.
     archives.fetch(dataset, data, root)
     begin, cpu = time.perf_counter(), time.process_time()
-    summary = prepare(dataset, data, (256, 192), root, root / "people")
+    summary = prepare(dataset, data, SIZE, root, root / "people")
     took = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+    took["peak_mb"] = peak_bytes() / 1e6
     begin = time.perf_counter()
-    People.load(root / "people/train.npz")
-    took |= {
-        "load_table_seconds": time.perf_counter() - begin,
-        "table_bytes": (root / "people/train.npz").stat().st_size,
-        "peak_bytes": peak_bytes(),
-        "people": [split["people"] for split in summary["splits"].values()],
-    }
+    people = People.load(root / "people/train.npz")
+    took["load_table_seconds"] = time.perf_counter() - begin
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    packed = segmentation.of_people(people, SIZE, radius=5)
+    took["maps_seconds"] = time.perf_counter() - begin
+    took |= {"people": summary["splits"]["train"]["people"], "bytes_a_map": packed.shape[1]}
     print(json.dumps(took))
 
 
@@ -169,54 +184,43 @@ def check_images(count: int, folder: Path) -> dict:
     begin = time.perf_counter()
     assert not check_images(images, {f"{i:06d}.jpg": (320, 427) for i in range(count)}, "images")
     seconds = time.perf_counter() - begin
-    return {
-        "images": count,
-        "bytes_each": len(content),
-        "seconds": seconds,
-        "images_per_second": count / seconds,
-    }
+    return {"checked_images": count, "bytes_each": len(content), "checked_a_second": round(count / seconds)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / "build/scale")
     parser.add_argument("--images", type=int, default=5_000)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, default=results.FOLDER)
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.only:
-        return prepare(arguments.only[0], Path(arguments.only[1]), Path(arguments.only[2]))
-    results = {}
+    options = parser.parse_args()
+    if options.only:
+        return prepare(options.only[0], Path(options.only[1]), Path(options.only[2]))
+    rows = []
     for dataset, make in (("coco", coco), ("mpii", mpii)):
-        source = arguments.folder.resolve() / dataset
+        source = options.folder.resolve() / dataset
         if not (source / "made").exists():
+            shutil.rmtree(source, ignore_errors=True)
             source.mkdir(parents=True)
             make(source)
             (source / "made").touch()
-        root = arguments.folder.resolve() / f"{dataset}-project"
-        root.mkdir(exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.prepare_scale",
-            "--only",
-            dataset,
-            str(source),
-            str(root),
-        ]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        results[dataset] = json.loads(done.stdout.splitlines()[-1])
-        print(f"{dataset}: {results[dataset]}")
-    results["check"] = check_images(arguments.images, arguments.folder)
-    print(f"check: {results['check']}")
-    seconds = sum(results[d]["seconds"] for d in ("coco", "mpii"))
-    peak = max(results[d]["peak_bytes"] for d in ("coco", "mpii"))
-    print(
-        f"together {seconds:.1f} s (limit {LIMIT_SECONDS}), peak {peak / 1e9:.2f} GB (limit {LIMIT_BYTES / 1e9:.0f})"
-    )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
-    sys.exit(seconds > LIMIT_SECONDS or peak > LIMIT_BYTES)
+        with tempfile.TemporaryDirectory() as root:
+            command = [sys.executable, "-m", "benchmarks.prepare_scale", "--only", dataset, source, root]
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append({"dataset": dataset} | json.loads(done.stdout.splitlines()[-1]))
+    print(results.table(rows, COLUMNS), end="")
+    checked = check_images(options.images, options.folder)
+    results.write(options.out, "prepare_scale", torch.device("cpu"), checked, rows, COLUMNS)
+    limits = {
+        "prepare takes over 60 s": sum(row["seconds"] for row in rows) > 60,
+        "prepare takes over 2 GB": max(row["peak_mb"] for row in rows) > 2000,
+        "one radius' maps take over 30 s": max(row["maps_seconds"] for row in rows) > 30,
+        "a map takes over 400 bytes": max(row["bytes_a_map"] for row in rows) > 400,
+        "the table takes over 1 s to load": max(row["load_table_seconds"] for row in rows) > 1,
+    }
+    sys.exit("\n".join(broken for broken, true in limits.items() if true))
 
 
 if __name__ == "__main__":
