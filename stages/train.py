@@ -28,8 +28,6 @@ from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
 from stages import main
 
 CHECKED = 64
-# HRNet's, and not the parameters of `evaluate`: those may change without training again.
-KEYPOINT_SCORE, OKS_NMS = 0.2, 0.9
 CODE = [Path(__file__).parent.parent / "pipeline" / part for part in ("codec", "models", "training")]
 
 
@@ -83,9 +81,8 @@ def accuracy_of(people: People):
         return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
 
     def average_precision(image_xy: np.ndarray, scores: np.ndarray) -> float:
-        person = oks.rescore(np.ones(len(people)), scores, KEYPOINT_SCORE)
-        keep = oks.select(people, image_xy, person, keypoints.sigmas, OKS_NMS)
-        found = oks.results(people.image_id[keep], image_xy[keep], scores[keep], person[keep])
+        # With HRNet's thresholds, and not those of `evaluate`: these may change without training again.
+        found = oks.scored_results(people, image_xy, scores, np.ones(len(people)))
         return oks.evaluate(paths.people(people.dataset) / "val_annotations.json", found)[0]["AP"]
 
     return average_precision
