@@ -38,20 +38,20 @@ class Rung:
     fused: bool = True
     compile: str | None = None
     deterministic: bool = False
-    # On GPUs float32 means float32 in the first rungs; PyTorch's own choice for convolutions is TF32.
-    tf32: bool = True
+    # PyTorch's own choice for float32 convolutions on a GPU. Training does without: its float32 is float32.
+    tf32: bool = False
 
 
 LADDER = (
-    Rung("eager float32", channels_last=False, bfloat16=False, fused=False, tf32=False),
-    Rung("+ channels-last", bfloat16=False, fused=False, tf32=False),
-    Rung("+ TF32", bfloat16=False, fused=False),
+    Rung("eager float32", channels_last=False, bfloat16=False, fused=False),
+    Rung("+ channels-last", bfloat16=False, fused=False),
+    Rung("+ TF32", bfloat16=False, fused=False, tf32=True),
     Rung("+ bfloat16", fused=False),
     Rung("+ fused Adam"),
     Rung("+ compile", compile="default"),
     Rung("+ CUDA graphs", compile="reduce-overhead"),
     Rung("deterministic", compile="reduce-overhead", deterministic=True),
-    Rung("deterministic, eager float32", bfloat16=False, deterministic=True, tf32=False),
+    Rung("deterministic, eager float32", bfloat16=False, deterministic=True),
 )
 # What a CPU can tell: TF32 and CUDA graphs are not for it, and compiling W32 takes it many minutes.
 ON_CPU = (
@@ -66,7 +66,7 @@ class Training:
     """A network and all that its steps need."""
 
     def __init__(self, name: str, rung: Rung, batch: int, device: torch.device):
-        loop._choose_arithmetic(rung.deterministic, device)
+        loop._choose_algorithms(rung.deterministic)
         torch.set_float32_matmul_precision("high" if rung.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = rung.tf32
         self.rung, self.device, self.guided = rung, device, name.startswith("sg_")

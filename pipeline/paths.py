@@ -21,6 +21,19 @@ def manifest(dataset: str) -> Path:
     return Path("data") / dataset / "archives.json"
 
 
+def given_boxes(dataset: str) -> Path:
+    return Path("data") / dataset / "given_boxes.json"
+
+
+def given_weights(dataset: str) -> Path:
+    return Path("data") / dataset / "given_weights.json"
+
+
+def given(name: str) -> Path:
+    """The place of a file that params.yaml names, relative to the project."""
+    return project_root() / Path(name).expanduser()
+
+
 def people(dataset: str) -> Path:
     return Path("data") / dataset / "people"
 

@@ -18,7 +18,7 @@ from pipeline.codec import crop, heatmap
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.people import crop_of_box
 from pipeline.evaluation import inference
-from pipeline.training import loader
+from pipeline.training import loader, loop
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
@@ -128,8 +128,7 @@ def main(arguments: list[str]) -> None:
             raise ValueError(f"--run {a.run} must be dataset/run, a folder under runs/")
         image = crop.decode_image(a.image.read_bytes(), str(a.image))
         box = box_of(a.box, image)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        found = predict(image, box, paths.run(dataset, name), device)
+        found = predict(image, box, paths.run(dataset, name), loop.Ranks.join("auto").device)
         output = a.output or Path(f"{a.image.stem}-pose.png")
         output.write_bytes(picture(image, box, found, dataset))
     except (ValueError, OSError) as error:

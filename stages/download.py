@@ -1,21 +1,35 @@
-"""Find, fetch or generate a dataset's archives, and write the manifest that DVC tracks."""
+"""Find, fetch or generate what a dataset needs, and write the manifests that DVC tracks."""
 
-import json
+from pathlib import Path
 
-from pipeline import params, paths
+from pipeline import files, params, paths
 from pipeline.datasets import archives
 from stages import main
 
 
 def download(dataset: str) -> None:
-    manifest = archives.fetch(dataset, params.load().data, paths.project_root())
-    path = paths.manifest(dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
-    path.unlink(missing_ok=True)
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    p, root = params.load(), paths.project_root()
+    manifest = archives.fetch(dataset, p.data, root)
+    boxes = [paths.given(p.evaluate.detections)] if dataset == "coco" and p.evaluate.detections else []
+    for file in boxes:
+        if not file.is_file():
+            raise ValueError(f"evaluate.detections: {file} is not there; name the file, or null")
+    files.record(paths.given_boxes(dataset), boxes)
+    files.record(paths.given_weights(dataset), first_weights(p, root))
+    files.write_json(paths.manifest(dataset), manifest)
     for entry in manifest["archives"]:
         print(f"{entry['name']}: {entry['bytes']} bytes, sha256 {entry['sha256'][:12]}")
+
+
+def first_weights(p: params.Params, root: Path) -> list[Path]:
+    """The files that the networks start from."""
+    if p.model.pretrained == "none":
+        return []
+    # It imports torch, which takes longer than all else here.
+    from pipeline.models import pretrained
+
+    found = {pretrained.find(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
+    return sorted(found - {None})
 
 
 if __name__ == "__main__":

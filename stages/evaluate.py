@@ -6,7 +6,6 @@ lists that name, else into evaluated/DATASET/NAME.
 """
 
 import argparse
-import hashlib
 import json
 import math
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import models, params, paths
+from pipeline import files, models, params, paths
 from pipeline.datasets import archives, coco
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.people import People
@@ -111,12 +110,13 @@ def score_coco(network, people, found, images, settings, device, out: Path) -> t
     annotations = paths.people("coco") / "val_annotations.json"
     detected = None
     if settings.evaluate.detections:
-        file = paths.project_root() / Path(settings.evaluate.detections).expanduser()
+        file = paths.given(settings.evaluate.detections)
+        files.check_recorded(file, paths.given_boxes("coco"))
         boxes, box_score = coco.load_detections(file, read_json(annotations), settings.input.size)
         detected = boxes, inference.predict(network, boxes, images, settings, device), box_score
     values, samples = {"ground_truth": None, "detected": None}, {}
     kinds = {"ground_truth": (people, found, np.ones(len(people))), "detected": detected}
-    files = {"ground_truth": "predictions.json", "detected": "predictions_detected.json"}
+    names = {"ground_truth": "predictions.json", "detected": "predictions_detected.json"}
     for kind, inputs in kinds.items():
         if inputs is None:
             continue
@@ -129,7 +129,7 @@ def score_coco(network, people, found, images, settings, device, out: Path) -> t
             settings.evaluate.keypoint_score,
             settings.evaluate.oks_nms,
         )
-        write_json(out / files[kind], results)
+        write_json(out / names[kind], results)
         values[kind], matches = oks.evaluate(annotations, results)
         samples |= {f"{kind}_{name}": array for name, array in matches.items()}
     return {"coco": values}, samples
@@ -183,7 +183,7 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
         "ablation": None,
         "joints": KEYPOINTS[a.dataset].count,
         "checkpoint": a.weights.name,
-        "pretrained": f"weights of {a.weights.name}, sha256 {sha256(a.weights)[:12]}",
+        "pretrained": f"weights of {a.weights.name}, sha256 {files.sha256(a.weights)[:12]}",
         "data": {"source": manifest["source"], "archives_sha256": fingerprint(manifest)},
         "params": {group: raw[group] for group in ("input", "model", "guidance")}
         | {"train": {"batch_size": 32}},
@@ -207,11 +207,6 @@ def in_lines(scores: dict) -> list[str]:
         for kind, values in kinds.items()
         if values
     ]
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path):

@@ -4,18 +4,15 @@ import hashlib
 import io
 import json
 import os
-import select
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pipeline import params, paths
+from pipeline import files, params, paths
 from pipeline.codec import segmentation
 from pipeline.datasets import archives
 from pipeline.datasets.keypoints import KEYPOINTS
@@ -28,44 +25,15 @@ from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
 from stages import main
 
 CHECKED = 64
-# HRNet's, and not the parameters of `evaluate`: those may change without training again.
-KEYPOINT_SCORE, OKS_NMS = 0.2, 0.9
-CODE = [Path(__file__).parent.parent / "pipeline" / part for part in ("codec", "models", "training")]
-
-
-def end_with_dvc() -> None:
-    """Get SIGTERM when DVC or torchrun, where one of them started this process, dies: no orphan trains on.
-
-    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between.
-    """
-    if sys.platform != "linux":
-        return
-    pid, above = os.getpid(), []
-    while any(
-        f"\0{key}=".encode() in b"\0" + _proc(pid, "environ") for key in ("DVC_STAGE", "TORCHELASTIC_RUN_ID")
-    ):
-        pid = int(_proc(pid, "stat").rpartition(b")")[2].split()[1])
-        above.append(pid)
-    if not above:
-        return
-    if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python")):
-        raise SystemExit("the DVC that started this training is gone")
-    poll = select.poll()
-    for pid in above:
-        poll.register(os.pidfd_open(pid), select.POLLIN)
-
-    def wait() -> None:
-        poll.poll()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="end with DVC", daemon=True).start()
-
-
-def _proc(pid: int, file: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{file}").read_bytes()
-    except PermissionError:
-        return b""
+# The code that determines a run: what the stages `train_...` of dvc.yaml depend on, for checkpoints to follow.
+CODE = (
+    "stages/train.py",
+    "pipeline/codec",
+    "pipeline/models",
+    "pipeline/training",
+    "pipeline/evaluation/oks.py",
+    "pipeline/evaluation/pckh.py",
+)
 
 
 def records() -> Iterator[Path]:
@@ -83,9 +51,8 @@ def accuracy_of(people: People):
         return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
 
     def average_precision(image_xy: np.ndarray, scores: np.ndarray) -> float:
-        person = oks.rescore(np.ones(len(people)), scores, KEYPOINT_SCORE)
-        keep = oks.select(people, image_xy, person, keypoints.sigmas, OKS_NMS)
-        found = oks.results(people.image_id[keep], image_xy[keep], scores[keep], person[keep])
+        # With HRNet's thresholds, and not those of `evaluate`: these may change without training again.
+        found = oks.scored_results(people, image_xy, scores, np.ones(len(people)))
         return oks.evaluate(paths.people(people.dataset) / "val_annotations.json", found)[0]["AP"]
 
     return average_precision
@@ -128,6 +95,10 @@ def train(dataset: str, name: str) -> None:
             maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
             check_targets(table, maps, p, run.radius)
 
+    file = pretrained.find(run.model, p.model.pretrained, p.data.source, root)
+    if file:
+        files.check_recorded(file, paths.given_weights(dataset))
+
     # Only what dvc.yaml has this run depend on: a value that it does not use must not change its output.
     groups = ("input", "heatmap", "augment", "model", "train")
     if run.radius is not None:
@@ -151,7 +122,10 @@ def train(dataset: str, name: str) -> None:
     }
     # What changes the numbers and must never go on from an old checkpoint, but is no property of the run.
     here = {
-        "code": hash_files(*CODE),
+        "code": hash_files(*(Path(__file__).parents[1] / part for part in CODE)),
+        # Joints' order and symmetry, and COCO's labels, lie beside the tables of people.
+        "people": hash_files(*sorted(folder.iterdir())),
+        "first_weights": file and files.sha256(file),
         "torch": torch.__version__,
         "device": ranks.device.type,
         "ranks": ranks.ranks,
@@ -164,9 +138,7 @@ def train(dataset: str, name: str) -> None:
         val=people["val"],
         images=archives.open_images(dataset, p.data, root),
         maps=maps,
-        pretrained=lambda network: pretrained.start(
-            network, run.model, p.model.pretrained, p.data.source, root
-        ),
+        pretrained=lambda network: pretrained.start(network, file),
         accuracy=accuracy_of(people["val"]),
         tracker=tracker,
     )
@@ -196,5 +168,4 @@ def train(dataset: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    end_with_dvc()
     main(train)

@@ -1,15 +1,16 @@
 """Image <-> network input <-> heatmap: the only place that knows the conventions of pixels and crops.
 
-A crop is a centre in the image and a scale, its width and height in units of 200 pixels. As in HRNet's code
-the crop's width alone sets the magnification, so that pixels stay square, and a heatmap is an input of a
-quarter of the size: heatmap_xy = input_xy / 4, without a shift by half a pixel.
+A crop is a centre in the image and a scale, its width and height in units of SCALE_UNIT pixels. As in HRNet's
+code the crop's width alone sets the magnification, so that pixels stay square, and a heatmap is an input of
+a quarter of the size: heatmap_xy = input_xy / 4, without a shift by half a pixel.
 """
 
 import cv2
 import numpy as np
 import simplejpeg
 
-SCALE_UNIT = 200.0
+from pipeline.datasets.people import SCALE_UNIT
+
 STRIDE = 4
 
 
@@ -22,7 +23,7 @@ def affine(
 ) -> np.ndarray:
     """The maps from image_xy to the pixels of crops, as HRNet's `get_affine_transform` makes them.
 
-    center (..., 2) image_xy and scale (..., 2) in units of 200 px; size (height, width) of the crop, of the
+    center (..., 2) image_xy and scale (..., 2) as in People; size (height, width) of the crop, of the
     input or of the heatmap; rotation (...) degrees. Returns (..., 2, 3) float64.
     """
     center, scale = np.asarray(center, np.float64), np.asarray(scale, np.float64)

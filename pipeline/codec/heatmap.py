@@ -72,9 +72,9 @@ def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
     found_BK = scores_BK > 0
     inner_BK = (x_BK > 1) & (x_BK < width - 1) & (y_BK > 1) & (y_BK < height - 1) & found_BK
 
-    steps = torch.tensor([1, width, -1, -width], device=index_BK.device)
+    around_BK4 = torch.stack([index_BK + step for step in (1, width, -1, -width)], -1)
     # Outside of `inner` a neighbour may be anywhere, and counts for nothing.
-    around_BK4 = (index_BK[..., None] + steps).clamp(0, height * width - 1)
+    around_BK4 = around_BK4.clamp(0, height * width - 1)
     around_BK4 = heatmaps_BKP.gather(-1, around_BK4)
     shift_BK2 = (around_BK4[..., :2] - around_BK4[..., 2:]).sign()
     xy_BK2 = torch.stack([x_BK, y_BK], -1) * found_BK[..., None]

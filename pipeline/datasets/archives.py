@@ -146,7 +146,7 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
     home = root / "data" / "archives" / dataset
     home.mkdir(parents=True, exist_ok=True)
     # Ranks, queued experiments and stages may all ask at once; one fetches, the others find it done.
-    with _lock(home / ".lock"):
+    with lock(home / ".lock"):
         ledger = Ledger(home / "verified.json")
         if data.source == "official":
             return _official(dataset, archives, root, home, ledger)
@@ -518,7 +518,7 @@ class _Sober:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Hold a lock between processes; the kernel releases it with the process."""
     with path.open("w") as file:
         try:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.datasets.archives import Archive
 from pipeline.datasets.keypoints import MPII
-from pipeline.datasets.people import PADDING, LabelError, Split, table
+from pipeline.datasets.people import PADDING, SCALE_UNIT, LabelError, Split, table
 from pipeline.datasets.store import ImageStore
 
 SITE = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr"
@@ -97,7 +97,7 @@ def _table(split: str, rows: list[tuple]):
     )
     center, scale = np.array(center).reshape(-1, 2), np.array(scale)
     center = center + np.stack([np.zeros_like(scale), SHIFT_DOWN * scale], axis=1) - 1
-    side = 200 * scale[:, None]
+    side = SCALE_UNIT * scale[:, None]
     return table(
         "mpii", split, names,
         image_id=image_id, person_id=person_id,

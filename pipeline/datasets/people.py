@@ -8,6 +8,8 @@ import numpy as np
 
 # A box fills 1 / 1.25 of its crop, as in HRNet's code.
 PADDING = 1.25
+# Pixels of the image in one unit of `scale`.
+SCALE_UNIT = 200.0
 
 
 class LabelError(ValueError):
@@ -25,7 +27,7 @@ class People:
         index of the person, LSPET's index.
     box: (N, 4) float64, x, y, width, height in image pixels.
     center: (N, 2) float64, image_xy, the crop's centre.
-    scale: (N, 2) float64, the crop's width and height in units of 200 pixels, padding included.
+    scale: (N, 2) float64, the crop's width and height in units of SCALE_UNIT, padding included.
     joints: (N, K, 2) float64, image_xy, zero where unlabelled.
     labelled: (N, K) bool; such joints train and count, occluded or not.
     visible: (N, K) bool, labelled and not marked as occluded.
@@ -122,7 +124,7 @@ def crop_of_box(box: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarra
     height, width = input_size
     wide = np.maximum(box[:, 2], box[:, 3] * (width / height))
     side = np.stack([wide, wide * (height / width)], axis=1)
-    return box[:, :2] + box[:, 2:] / 2, side / 200 * PADDING
+    return box[:, :2] + box[:, 2:] / 2, side / SCALE_UNIT * PADDING
 
 
 _NOT_ROWS = ("dataset", "split", "images")

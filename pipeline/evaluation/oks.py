@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.codec.crop import SCALE_UNIT
+from pipeline.datasets.coco import PERSON
 from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
+from pipeline.datasets.people import SCALE_UNIT, People
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR")
-PERSON_CATEGORY = 1
 # COCOeval's for keypoints: all, medium, large people; OKS 0.50, 0.55 ... 0.95; recall 0, 0.01 ... 1.
 _THRESHOLDS = 10
 _RECALLS = np.linspace(0.0, 1.00, 101)
@@ -79,7 +78,7 @@ def results(
     )
     person_score = np.round(np.asarray(person_score, np.float64), 6)
     return [
-        {"image_id": image, "category_id": PERSON_CATEGORY, "keypoints": row, "score": value}
+        {"image_id": image, "category_id": PERSON, "keypoints": row, "score": value}
         for image, row, value in zip(
             np.asarray(image_id).tolist(),
             keypoints.reshape(len(keypoints), -1).tolist(),

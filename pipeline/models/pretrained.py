@@ -5,7 +5,6 @@ that DataParallel or mmpose puts before its names. They are read with weights_on
 and run nothing.
 """
 
-import hashlib
 import pickle
 import re
 from collections import Counter
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.files import sha256
 
 PREFIX = re.compile(r"(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
 HEAD = ("deconv_layers.", "final_layer.", "guidance.")
@@ -57,45 +58,57 @@ class BackboneReport:
         return "; ".join(parts)
 
 
-def start(net: nn.Module, name: str, wanted: str, source: str, root: Path) -> str:
-    """Give a fresh network what `model.pretrained` asks for; returns in a sentence what it got.
+def start(net: nn.Module, file: Path | None) -> str:
+    """Give a fresh network the backbone of a file, if there is one; returns in a sentence what it got."""
+    if file is None:
+        return "none"
+    report = load_backbone(net, file)
+    print(report, flush=True)
+    kind = "ImageNet: " if file.name in map(_file_name, IMAGENET.values()) else ""
+    return f"{kind}{len(report.loaded):,} tensors of {file.name}, {len(report.fresh):,} started anew"
 
-    name: the network's. wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is
-    looked for in the folder `source` (`data.source`) and under data/archives/pretrained, both of `root`; where
-    `source` is `official` a missing one is downloaded. Raises CheckpointError with the folders looked in.
+
+def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
+    """The file that a network called `name` starts from, as `model.pretrained` wants it; None for none.
+
+    wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is looked for in the
+    folder `source` (`data.source`) and under data/archives/pretrained, both of `root`; where `source` is
+    `official` a missing one is downloaded. Raises CheckpointError with the folders looked in.
     """
     if wanted == "none":
-        return "none"
+        return None
     if wanted not in ("imagenet", "imagenet_if_there"):
-        return _given(net, Path(wanted) if Path(wanted).is_absolute() else root / wanted)
+        file = root / Path(wanted).expanduser()
+        if not file.is_file():
+            raise CheckpointError(f"model.pretrained: {file} is missing; put the file of weights there")
+        return file
     url = IMAGENET.get(name.removeprefix("sg_"))
     if url is None:
         if wanted == "imagenet_if_there":
-            return "none"
+            return None
         raise CheckpointError(f"model.pretrained: no ImageNet weights are published for {name}; use none")
     kept = root / "data" / "archives" / "pretrained"
-    file = url.rpartition("/")[2]
+    file = _file_name(url)
     places = [kept / file] if source in ("demo", "official") else [root / source / file, kept / file]
     found = next((place for place in places if place.is_file()), None)
     if found is None and source == "official":
-        from pipeline.datasets.transfer import download
+        from pipeline.datasets import archives, transfer
 
-        download(url, kept / file)
         found = kept / file
-    if found is None:
-        if wanted == "imagenet_if_there":
-            return "none"
+        kept.mkdir(parents=True, exist_ok=True)
+        with archives.lock(kept / ".lock"):
+            if not found.is_file():
+                transfer.download(url, found)
+    if found is None and wanted == "imagenet":
         looked = " and ".join(str(place.parent) for place in places)
         raise CheckpointError(
             f"model.pretrained: imagenet, but {file} is not in {looked}; put it there, or use none"
         )
-    return f"ImageNet: {_given(net, found)}"
+    return found
 
 
-def _given(net: nn.Module, path: Path) -> str:
-    report = load_backbone(net, path)
-    print(report, flush=True)
-    return f"{len(report.loaded):,} tensors of {path.name}, {len(report.fresh):,} started anew"
+def _file_name(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 def load_checkpoint(net: nn.Module, path: Path | str) -> None:
@@ -150,8 +163,7 @@ def check_hash(path: Path | str) -> None:
     promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", path.name)
     if not promised:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256(path)
     if not found.startswith(promised[1]):
         raise CheckpointError(
             f"{path} is damaged: its name promises a sha256 of {promised[1]}..., and it is {found[:16]}...; "

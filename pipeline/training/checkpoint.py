@@ -16,6 +16,8 @@ from pickle import UnpicklingError
 
 import torch
 
+from pipeline.files import sha256
+
 
 class Busy(ValueError):
     """Another trainer holds this run."""
@@ -32,7 +34,7 @@ def hash_files(*paths: Path) -> str:
     for path in paths:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(path.parent)).encode())
-            digest.update(hashlib.file_digest(file.open("rb"), "sha256").digest())
+            digest.update(bytes.fromhex(sha256(file)))
     return digest.hexdigest()
 
 

@@ -78,6 +78,10 @@ class Ranks:
             raise ValueError("compute.device: cuda, but PyTorch finds no GPU here; use auto or cpu")
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        # float32 means float32: PyTorch's own choice for convolutions on a GPU is TF32, a tenth of a percent
+        # coarse. Its newer switches, fp32_precision, make some versions' torch.compile fail (its issue 166387).
+        torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
         if ranks > 1 and not dist.is_initialized():
             # gloo carries what hosts tell each other, so that no host waits for its GPU.
             dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
@@ -120,7 +124,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
     weighted = guided and run.ablation not in ("fixed_weights", "no_seg_loss")
     lambda_ = 0.0 if run.ablation == "no_seg_loss" else params.loss.lambda_
     heatmap_size = params.input.heatmap_size
-    _choose_arithmetic(options.deterministic, device)
+    _choose_algorithms(options.deterministic)
 
     network = models.build(
         run.model, joints, model=params.model, guidance=params.guidance, ablation=run.ablation, seed=run.seed
@@ -335,7 +339,7 @@ def history_csv(history: list[dict]) -> bytes:
     return text.getvalue().encode()
 
 
-def _choose_arithmetic(deterministic: bool, device: torch.device) -> None:
+def _choose_algorithms(deterministic: bool) -> None:
     if deterministic:
         # Both are read when a GPU, or the compiler, is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -344,8 +348,6 @@ def _choose_arithmetic(deterministic: bool, device: torch.device) -> None:
     # Else each new tensor is filled first, to show who reads what nobody wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic
-    if device.type == "cuda" and not deterministic:
-        torch.set_float32_matmul_precision("high")
 
 
 def _parallel(network: torch.nn.Module, compiled: bool, ranks: Ranks) -> Callable:

@@ -135,9 +135,7 @@ def test_another_parameter_does_not_resume_the_old_run(project):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a training outlives its DVC")
 @pytest.mark.parametrize("shell", ["{}", "({}; true)"])
 def test_no_training_outlives_dvc_whatever_shell_is_in_between(tmp_path, shell):
-    waiting = (
-        "import sys, time; from stages.train import end_with_dvc; end_with_dvc(); print(1); time.sleep(60)"
-    )
+    waiting = "import sys, time; from stages import end_with_dvc; end_with_dvc(); print(1); time.sleep(60)"
     inner = shell.format(
         f'exec "{sys.executable}" -c "{waiting}"' if shell == "{}" else f'"{sys.executable}" -c "{waiting}"'
     )

@@ -196,3 +196,18 @@ def test_without_guidance_there_is_no_iou(make_task, tmp_path):
     rows = run(make_task(ablation="bilinear_hrnet"), tmp_path)["history"]
     assert all("iou_1" not in row and "loss_seg" not in row for row in rows)
     assert any("accuracy" in row for row in rows)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_float32_is_no_tf32(make_task, tmp_path, deterministic):
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    task = make_task(train={"deterministic": deterministic, "epochs": 1, "validate_every": 9})
+    with Checkpoint(tmp_path, "run") as checkpoint:
+        loop.train(task, checkpoint, loop.Ranks.join("cpu"))
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    # The names of the same switches by which newer versions of PyTorch and its compiler read them.
+    assert "tf32" not in (
+        torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    )  # fmt: skip

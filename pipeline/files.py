@@ -1,0 +1,42 @@
+"""Files by their content, and the record of those that the user gives beside the archives.
+
+A detector's boxes and weights to start from lie wherever the user put them, and DVC follows no path that may
+be null. So the stage `download` records their hashes, DVC follows the record, and whoever reads such a file
+compares first.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def sha256(path: Path | str) -> str:
+    """The hexadecimal sha256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value) -> None:
+    """Replace a file that DVC may have linked to its cache, which writing into it would spoil."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def record(manifest: Path, given: Iterable[Path]) -> None:
+    """Write names, sizes and hashes of the files given, without their folders."""
+    rows = [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f in given]
+    write_json(manifest, rows)
+
+
+def check_recorded(path: Path, manifest: Path) -> None:
+    """Raise ValueError if a manifest is there and names no file with this name and content."""
+    if not manifest.is_file():
+        return
+    recorded = {row["name"]: row["sha256"] for row in json.loads(manifest.read_text())}
+    if recorded.get(path.name) != sha256(path):
+        raise ValueError(
+            f"{path} is not the file that {manifest} records; "
+            f"`dvc repro --force download@{manifest.parent.name}` takes it as it is now"
+        )

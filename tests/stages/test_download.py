@@ -1,0 +1,116 @@
+"""Files beside the archives: what a record of them holds, and that nothing reads another file than the recorded."""
+
+import json
+
+import pytest
+import yaml
+
+from pipeline import files, paths
+from pipeline.models import pretrained
+from stages import download as stage
+from stages import train
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A project of six drawn people, where a detector's file and weights lie outside."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "elsewhere"
+
+
+def settings(detections=None, weights="none"):
+    raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
+    raw["data"]["demo"] |= {"train_people": 4, "val_people": 2}
+    raw["evaluate"]["detections"], raw["model"]["pretrained"] = detections, weights
+    stage.Path("params.yaml").write_text(yaml.safe_dump(raw))
+
+
+def test_without_such_files_the_records_are_empty(place):
+    settings()
+    stage.download("coco")
+    assert json.loads(paths.given_boxes("coco").read_text()) == []
+    assert json.loads(paths.given_weights("coco").read_text()) == []
+    assert json.loads(paths.manifest("coco").read_text())["source"] == "demo"
+
+
+def test_records_hold_hashes_and_no_folder_and_change_with_the_file(place):
+    boxes, weights = place / "boxes.json", place / "weights.pth"
+    boxes.write_text("[1]")
+    weights.write_text("2")
+    settings(str(boxes), str(weights))
+    for dataset in ("coco", "mpii"):
+        stage.download(dataset)
+    # echo -n '[1]' | sha256sum
+    sha256 = "080a9ed428559ef602668b4c00f114f1a11c3f6b02a435f0bdc154578e4d7f22"
+    row = {"name": "boxes.json", "bytes": 3, "sha256": sha256}
+    assert json.loads(paths.given_boxes("coco").read_text()) == [row]
+    # MPII has no detected boxes.
+    assert json.loads(paths.given_boxes("mpii").read_text()) == []
+    (recorded,) = json.loads(paths.given_weights("mpii").read_text())
+    assert recorded["name"] == "weights.pth" and recorded["bytes"] == 1
+    before = paths.given_weights("coco").read_bytes()
+    boxes.write_text("[2]")
+    stage.download("coco")
+    assert json.loads(paths.given_boxes("coco").read_text()) != [row]
+    # So that other boxes train nothing again.
+    assert paths.given_weights("coco").read_bytes() == before
+
+
+def test_a_detectors_file_that_is_not_there_is_named(place):
+    settings("boxes.json")
+    with pytest.raises(ValueError, match=r"evaluate\.detections: .*boxes\.json is not there"):
+        stage.download("coco")
+
+
+def test_a_file_that_changed_since_is_refused_with_what_takes_it(place):
+    boxes, manifest = place / "boxes.json", paths.given_boxes("coco")
+    boxes.write_text("[1]")
+    files.check_recorded(boxes, manifest)
+    files.record(manifest, [boxes])
+    files.check_recorded(boxes, manifest)
+    boxes.write_text("[2]")
+    with pytest.raises(ValueError, match=r"boxes\.json is not the file .* --force download@coco"):
+        files.check_recorded(boxes, manifest)
+
+
+def test_imagenet_weights_are_found_in_the_folder_or_named_with_where_they_were_looked_for(tmp_path):
+    name = "hrnet_w32-36af842e.pth"
+    for wanted, found in (("none", None), ("imagenet_if_there", None)):
+        assert pretrained.find("hrnet_w32", wanted, "mine", tmp_path) is found
+    with pytest.raises(pretrained.CheckpointError, match=rf"{name} is not in .*/mine and .*/pretrained"):
+        pretrained.find("hrnet_w32", "imagenet", "mine", tmp_path)
+    kept = tmp_path / "data" / "archives" / "pretrained" / name
+    mine = tmp_path / "mine" / name
+    for file in (kept, mine):
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert pretrained.find("sg_hrnet_w32", "imagenet", "mine", tmp_path) == file
+    with pytest.raises(pretrained.CheckpointError, match=r"own\.pth is missing"):
+        pretrained.find("hrnet_w32", "own.pth", "mine", tmp_path)
+
+
+def test_a_network_says_what_it_started_from(tmp_path, capsys):
+    import torch
+
+    from pipeline import models, params
+
+    p = params.load(ROOT / "profiles" / "demo.yaml")
+    theirs, net = (
+        models.build("hrnet_small", 17, model=p.model, guidance=p.guidance, seed=seed) for seed in (1, 2)
+    )
+    assert pretrained.start(net, None) == "none"
+    torch.save(theirs.state_dict(), tmp_path / "own.pth")
+    assert pretrained.start(net, tmp_path / "own.pth").endswith("tensors of own.pth, 2 started anew")
+    assert torch.equal(net.conv1.weight, theirs.conv1.weight)
+    assert not torch.equal(net.final_layer.weight, theirs.final_layer.weight)
+
+
+def test_a_checkpoint_follows_the_same_code_as_dvc():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name in ("train_baseline", "train_sweep", "train_radius", "train_ablation"):
+        code = [path for path in stages[name]["deps"] if path.startswith(("stages/", "pipeline/"))]
+        assert code == list(train.CODE), name
