@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.evaluation import pckh
 from pipeline.report import tables as tables_
 from pipeline.report.results import Estimate, Group, Results, boxes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INK, GRID = "#26292d", "#d4d3ce"
 # Apart in hue and, for readers of grey, in lightness; marks and dashes differ as well.
@@ -429,25 +433,23 @@ def _map_iou(results: Results, out: Path) -> Iterator[tuple]:
     )
 
 
-def _histories(results: Results, names: tuple[str, ...], kind: str = "step") -> list[tuple[str, Group, list]]:
+def _histories(
+    results: Results, names: tuple[str, ...], kind: str = "step"
+) -> list[tuple[str, Group, "pd.DataFrame"]]:
     """(dataset, guided group, history of its first seed) where the history has these columns."""
-    found = []
-    for dataset in results.params.datasets:
-        group = results.guided(dataset)
-        rows = group.history() if group else []
-        if any(row["kind"] == kind and all(row[name] is not None for name in names) for row in rows):
-            found.append((dataset, group, rows))
-    return found
+    groups = {dataset: results.guided(dataset) for dataset in results.params.datasets}
+    found = [(dataset, group, group.history()) for dataset, group in groups.items() if group]
+    return [one for one in found if all(len(_series(one[2], name, kind)[0]) for name in names)]
 
 
 def _series(
-    rows: list[dict], name: str, kind: str = "step", x: str = "step"
+    history: "pd.DataFrame", name: str, kind: str = "step", x: str = "step"
 ) -> tuple[np.ndarray, np.ndarray]:
-    points = [(row[x], row[name]) for row in rows if row["kind"] == kind and row[name] is not None]
-    return tuple(np.array(points, float).reshape(-1, 2).T)
+    rows = history[history.kind == kind].dropna(subset=name)
+    return rows[x].to_numpy(float), rows[name].to_numpy(float)
 
 
-def _finished(rows: list[dict]) -> np.ndarray:
+def _finished(rows: "pd.DataFrame") -> np.ndarray:
     """Epochs finished at each of the rows that hold the maps' IoU; histories count epochs from 0."""
     return _series(rows, "iou_1", "epoch", x="epoch")[0] + 1
 
@@ -470,9 +472,9 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def _resampled(rows: list[dict], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _resampled(rows: "pd.DataFrame", names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Smoothed curves at so many points of training, so that runs of any length can be laid over each other."""
-    last = max(row["step"] for row in rows if row["kind"] == "step")
+    last = rows.step[rows.kind == "step"].max()
     progress = np.linspace(0, 100, _POINTS_OF_A_CURVE + 1)
     columns = {"progress": progress}
     for name in names:
@@ -545,10 +547,11 @@ def _attention(results: Results) -> Iterator[tuple]:
         yield (
             f"attention-{dataset}",
             figure,
-            f"{tables_.DATASETS[dataset]}, {tables_.method(group)} ({tables_.data_name(group)}): the four maps, "
-            "as in the paper's Figure 3. White: 1. In the network a map multiplies features; here, to see where "
-            "it looks, the input.",
-            f"For {count} people the input, four attention maps, a product and the target map.",
+            f"{tables_.DATASETS[dataset]}, {tables_.method(group)} ({tables_.data_name(group)}): what the mechanism of "
+            "the paper's Figure 3 makes of an input. The maps of stages 2, 3 and 4 and the one before the "
+            "heatmaps, black 0 to white 1; the input times all four of them; and the target (Eq. 2) that supervises "
+            "each. In the network a map multiplies the high-resolution features of its place (Eq. 4), not the input.",
+            f"For {count} people the input, four attention maps, their product with it and the target map.",
         )
 
 
@@ -581,9 +584,10 @@ def _pair(results: Results, dataset: str) -> Iterator[tuple[str, Group, tuple]]:
 
 def _columns(out: Path, dataset: str, name: str, columns: dict) -> None:
     """Columns for `dvc plots`, whose definitions name files and columns."""
-    file = [",".join(columns)]
-    file += [",".join(f"{value:.6g}" for value in row) for row in zip(*columns.values(), strict=True)]
-    (out / "plots" / f"{name}-{dataset}.csv").write_text("\n".join(file) + "\n")
+    import pandas as pd
+
+    path = out / "plots" / f"{name}-{dataset}.csv"
+    pd.DataFrame(columns).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _float(text: str | None) -> float:
