@@ -89,7 +89,14 @@ class Claim:
     verdict: str = NOT_MEASURED
     data: str = ""
     runs: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        return " ".join(self.notes)
+
+    def noted(self, *notes: str) -> "Claim":
+        return replace(self, notes=(*self.notes, *notes))
 
 
 def gain_verdict(claimed: float, low: float, high: float) -> str:
@@ -141,21 +148,32 @@ def judge(results: Results) -> list[Claim]:
         again = (_mpii_gain, _best_radius, _by_training)
         for claim in (claim for family in again for claim in family(results, "lspet")):
             statement = f"The same claim on LSPET: {claim.statement}"
-            note = _join("The paper does not use LSPET.", claim.note)
+            notes = ("The paper does not use LSPET.", *claim.notes)
             part = f"the same on LSPET, {claim.part}"
-            claims.append(replace(claim, part=part, statement=statement, note=note))
+            claims.append(replace(claim, part=part, statement=statement, notes=notes))
     return sorted(claims, key=lambda claim: claim.number)
 
 
 def to_csv(claims: list[Claim]) -> str:
     rows = []
     for claim in claims:
-        row = {name: getattr(claim, name) for name in Claim.__dataclass_fields__}
+        row = {**vars(claim), "note": claim.note}
+        del row["notes"]
         for name in ("difference", "low", "high"):
             value = row[name]
             row[name] = "" if value is None or math.isnan(value) else f"{value:.2f}"
         rows.append({"claim": row.pop("number"), **row})
     return tables.csv_text(rows)
+
+
+def at_a_glance(claims: list[Claim]) -> dict[int, list[tuple[str, str]]]:
+    """By number each verdict that the claim's parts got, with words that tell the paper's data from LSPET."""
+    found = {number: [] for number in TITLES}
+    for claim in claims:
+        words = f"on LSPET: {claim.verdict}" if claim.dataset == "lspet" else claim.verdict
+        if (claim.verdict, words) not in found[claim.number]:
+            found[claim.number].append((claim.verdict, words))
+    return found
 
 
 def by_number(claims: list[Claim]) -> dict[int, list[Claim]]:
@@ -164,9 +182,9 @@ def by_number(claims: list[Claim]) -> dict[int, list[Claim]]:
 
 
 def counts(claims: list[Claim]) -> dict[str, int]:
-    """How many claims got each verdict, in the order of the verdicts above."""
+    """How many parts of the paper's claims got each verdict, in the order of the verdicts above."""
     order = (SUPPORTED, SMALLER, INCONCLUSIVE, CONTRADICTED, NO_DATA, NO_PROTOCOL, NOT_MEASURED)
-    verdicts = [claim.verdict for claim in claims]
+    verdicts = [claim.verdict for claim in claims if claim.dataset != "lspet"]
     return {verdict: verdicts.count(verdict) for verdict in order if verdict in verdicts}
 
 
@@ -209,7 +227,7 @@ def _gain(results: Results, claim: Claim, metric: str, box: str | None, claimed:
         return _absent(results, claim)
     estimates = [results.estimates(group, box) for group in pair]
     if None in estimates:
-        return _without_detections(results, claim, pair[0])
+        return _without_detections(claim, pair[0])
     ours, theirs = (estimate[metric] for estimate in estimates)
     claim = _with_difference(claim, ours - theirs, f"{_shown(ours)} against {_shown(theirs)}")
     return _judged(results, claim, pair, gain_verdict(claimed, claim.low, claim.high))
@@ -234,7 +252,7 @@ def _apl_and_ar(results: Results) -> Iterator[Claim]:
             continue
         estimates = [results.estimates(group, box) for group in pair]
         if None in estimates:
-            yield _without_detections(results, claim, pair[0])
+            yield _without_detections(claim, pair[0])
             continue
         differences = {metric: estimates[0][metric] - estimates[1][metric] for metric in gains}
         if any(differences[m].high < 0 for m in ahead) or any(differences[m].low > 0 for m in not_ahead):
@@ -247,8 +265,10 @@ def _apl_and_ar(results: Results) -> Iterator[Claim]:
         claim = replace(
             claim,
             measured=shown,
-            note="Supported: the first four ahead for certain, and neither of the others. "
-            "Contradicted: one of the four behind for certain, or one of the others ahead.",
+            notes=(
+                "Supported: the first four ahead for certain, and neither of the others.",
+                "Contradicted: one of the four behind for certain, or one of the others ahead.",
+            ),
         )
         yield _judged(results, claim, pair, verdict)
 
@@ -272,13 +292,13 @@ def _larger_on_coco(results: Results) -> Iterator[Claim]:
             continue
         estimates = [results.estimates(group, box) for group in pairs[0]]
         if None in estimates:
-            yield _without_detections(results, claim, pairs[0][0])
+            yield _without_detections(claim, pairs[0][0])
             continue
         on_coco = estimates[0]["AP"] - estimates[1]["AP"]
         on_mpii = results.estimates(pairs[1][0])["Mean"] - results.estimates(pairs[1][1])["Mean"]
         shown = f"{on_coco.value:+.2f} against {on_mpii.value:+.2f}"
         claim = _with_difference(claim, on_coco - on_mpii, shown)
-        claim = replace(claim, note="Points of two different metrics.")
+        claim = claim.noted("Points of two different metrics.")
         yield _judged(results, claim, (*pairs[0], *pairs[1]), ranking_verdict([(claim.low, claim.high)]))
 
 
@@ -295,7 +315,8 @@ def _best_radius(results: Results, dataset: str) -> Iterator[Claim]:
     )
     groups = {radius: results.guided(dataset, radius) for radius in rows}
     if None in groups.values():
-        yield _absent(results, claim)
+        guided = results.guided(dataset)
+        yield _without_sweep(claim, guided) if guided else _absent(results, claim)
         return
     means = {radius: results.estimates(group)["Mean"] for radius, group in groups.items()}
     leads = [means[5] - means[radius] for radius in rows if radius != 5]
@@ -305,7 +326,7 @@ def _best_radius(results: Results, dataset: str) -> Iterator[Claim]:
         min(leads, key=lambda lead: lead.value),
         ", ".join(f"r = {radius}: {_shown(estimate)}" for radius, estimate in means.items()),
     )
-    claim = replace(claim, note="The difference is the smaller of the two leads.")
+    claim = claim.noted("The difference is the smaller of the two leads.")
     yield _judged(
         results, claim, groups.values(), ranking_verdict([(x.low, x.high) for x in leads]), radius=False
     )
@@ -328,7 +349,7 @@ def _ahead_of_prab_on_mpii() -> Iterator[Claim]:
         difference=gain,
         verdict=gain_verdict(0.1, gain, gain),
         data="the paper's own table",
-        note="Only reported figures: PRAB is not trained here.",
+        notes=("Only reported figures: PRAB is not trained here.",),
     )
 
 
@@ -349,7 +370,7 @@ def _ahead_of_prab_on_coco() -> Iterator[Claim]:
             difference=gain,
             verdict=gain_verdict(2, gain, gain),
             data="the paper's own table",
-            note="Only reported figures, judged against the lower end of the claim.",
+            notes=("Only reported figures, judged against the lower end of the claim.",),
         )
 
 
@@ -368,9 +389,7 @@ def _costs(results: Results) -> Iterator[Claim]:
         difference=float(params[0] - params[1]),
         verdict=SUPPORTED if cut[0] == cut[1] else CONTRADICTED,
         data=source,
-        note=f"Equal as printed: {cut[0]}M, one decimal, the rest cut off as in the paper's columns."
-        if cut[0] == cut[1]
-        else f"As printed {cut[0]}M against {cut[1]}M.",
+        notes=(f"Parameters as printed: {cut[0]}M against {cut[1]}M.", _CUT),
     )
     cut = [math.floor(value * 10) / 10 for value in gflops]
     yield Claim(
@@ -385,7 +404,7 @@ def _costs(results: Results) -> Iterator[Claim]:
         difference=gflops[0] - gflops[1],
         verdict=SUPPORTED if cut[0] == cut[1] else CONTRADICTED,
         data=source,
-        note=f"As printed {cut[0]} against {cut[1]}, one decimal, the rest cut off as in the paper's columns.",
+        notes=(f"GFLOPs as printed: {cut[0]} against {cut[1]}.", _CUT),
     )
     yield from _time_and_memory(results.root / paths.benchmarks())
 
@@ -401,15 +420,19 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             "",
             "",
             "almost free",
-            note=f"{rule} The bound is ours, for the paper gives no number.",
+            notes=(rule, "The bound is ours, for the paper gives no number."),
         )
         for what, rule in (
             (
                 "step time",
-                f"Supported: a training step takes at most {ALMOST_FREE} of HRNet-W32's time in three of four "
-                "rounds, in which both run in turn. Contradicted: it takes more in three of four.",
+                f"Step time is free where a training step takes at most {ALMOST_FREE} of HRNet-W32's time in three "
+                "of four rounds, in which both run in turn; the claim is contradicted where it takes more in three "
+                "of four.",
             ),
-            ("memory", f"Supported: a training step's peak is at most {ALMOST_FREE} of HRNet-W32's."),
+            (
+                "memory",
+                f"Memory is free where a training step's peak is at most {ALMOST_FREE} of HRNet-W32's.",
+            ),
         )
     ]
     measured = False
@@ -424,7 +447,7 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             memory = ours["train_peak_mb"] / theirs["train_peak_mb"]
             shown = (
                 f"{ours['train_ratio']:.3f} (quartiles {low:.3f} to {high:.3f}): {ours['train_ms']:.0f} against "
-                f"{theirs['train_ms']:.0f} ms; without training {ours['infer_ratio']:.3f}",
+                f"{theirs['train_ms']:.0f} ms; prediction alone {ours['infer_ratio']:.3f}",
                 f"{memory:.3f}: {ours['train_peak_mb']:.0f} against {theirs['train_peak_mb']:.0f} MB",
             )
             data = f"{facts['machine']} (torch {facts['torch']}, {facts['precision']}, batches of {facts['batch']})"
@@ -442,7 +465,10 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             "Measure it with `python -m benchmarks.guidance_cost`, which leaves a file in benchmarks/results."
         )
         for claim in claims:
-            yield replace(claim, note=_join(claim.note, how))
+            yield claim.noted(how)
+
+
+_CUT = "As printed means one decimal, the rest cut off, as in the paper's columns."
 
 
 def _complexity(results: Results) -> tuple[tuple[int, int], tuple[float, float], str]:
@@ -518,10 +544,10 @@ def _against_ablations(results: Results, claim: Claim, names: tuple[str, ...]) -
     ]
     claim = _with_difference(claim, min(leads, key=lambda lead: lead.value), ", ".join(shown))
     left = [name for name in names if name not in others]
-    note = f"Without {', '.join(left)}, which `ablations` does not name." if left else ""
-    note = _join("The difference is the smallest of the leads." if len(others) > 1 else "", note)
+    notes = ["The difference is the smallest of the leads."] if len(others) > 1 else []
+    notes += [f"Without {', '.join(left)}, which `ablations` does not name."] if left else []
     verdict = ranking_verdict([(lead.low, lead.high) for lead in leads])
-    return _judged(results, replace(claim, note=note), (guided, *others.values()), verdict)
+    return _judged(results, claim.noted(*notes), (guided, *others.values()), verdict)
 
 
 def _similar_speed(results: Results, dataset: str) -> Claim:
@@ -533,15 +559,17 @@ def _similar_speed(results: Results, dataset: str) -> Claim:
         dataset,
         "",
         "similar speed",
-        note="Speed is the logarithm of how far a loss falls from the first epoch to the last; "
-        "the difference is the gap between both tasks with fixed weights minus the gap with dynamic ones.",
+        notes=(
+            "Speed is the logarithm of how far a loss falls from the first epoch to the last; "
+            "the difference is the gap between both tasks with fixed weights minus the gap with dynamic ones.",
+        ),
     )
     guided, fixed = results.guided(dataset), results.ablation(dataset, "fixed_weights")
     if guided is None:
         return _absent(results, claim)
     falls = _falls(guided)
     if falls is None:
-        return replace(claim, note=_join(claim.note, "history.csv holds too few epochs."))
+        return claim.noted("history.csv holds too few epochs.")
     shown = "losses fall to {:.0%} (keypoints) and {:.0%} (segmentation)".format(
         *(mean(math.exp(-fall[task]) for fall in falls) for task in (0, 1))
     )
@@ -550,7 +578,7 @@ def _similar_speed(results: Results, dataset: str) -> Claim:
         return _without_ablation(results, claim, guided, ("fixed_weights",))
     others = _falls(fixed)
     if others is None:
-        return replace(claim, note=_join(claim.note, "history.csv holds too few epochs."))
+        return claim.noted("history.csv holds too few epochs.")
     gaps = [abs(b[0] - b[1]) - abs(a[0] - a[1]) for a, b in zip(falls, others, strict=True)]
     return _judged_over_seeds(results, claim, (guided, fixed), gaps)
 
@@ -565,8 +593,10 @@ def _one_magnitude(results: Results, dataset: str) -> Claim:
         dataset,
         "",
         "same magnitude",
-        note="Supported where the median over training of the larger of both losses, the segmentation loss "
-        "times lambda, is less than ten times the smaller.",
+        notes=(
+            "One magnitude: the median over training of the larger of both losses, the segmentation loss "
+            "times lambda, is less than ten times the smaller.",
+        ),
     )
     guided = results.guided(dataset)
     if guided is None:
@@ -574,7 +604,7 @@ def _one_magnitude(results: Results, dataset: str) -> Claim:
     histories = [guided.history(seed) for seed in range(len(guided.runs))]
     ratios = [weight * ratio for steps in histories for ratio in (steps.loss_seg / steps.loss_key).dropna()]
     if not ratios:
-        return replace(claim, note=_join(claim.note, "history.csv holds no losses."))
+        return claim.noted("history.csv holds no losses.")
     ratio = median(ratios)
     claim = replace(
         claim, measured=f"lambda x segmentation loss is {ratio:.2g} times the keypoint loss (median)"
@@ -592,14 +622,14 @@ def _attention(results: Results, dataset: str) -> Iterator[Claim]:
         dataset,
         "",
         "faster",
-        note="IoU of the maps in percent, mean over the four; faster: mean over all epochs.",
+        notes=("IoU of the maps in percent, mean over the four; faster: mean over all epochs.",),
     )
     accurate = replace(
         claim,
         part="more accurately",
         statement="Attention focuses more accurately under supervision than without (IoU of the final maps)",
         reported="more accurate",
-        note="",
+        notes=(),
     )
     if guided is None or unsupervised is None:
         for part in (claim, accurate):
@@ -611,7 +641,7 @@ def _attention(results: Results, dataset: str) -> Iterator[Claim]:
     ours, theirs = _ious(guided), _ious(unsupervised)
     gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
     if any(map(math.isnan, gaps)):
-        yield replace(claim, note="history.csv holds no IoU of the maps.")
+        yield claim.noted("history.csv holds no IoU of the maps.")
     else:
         shown = replace(claim, measured=f"{mean(ours):.2f} against {mean(theirs):.2f}")
         yield _judged_over_seeds(results, shown, (guided, unsupervised), gaps)
@@ -648,30 +678,30 @@ def _ious(group: Group) -> list[float]:
 def _judged(results: Results, claim: Claim, groups, verdict: str, radius: bool = True) -> Claim:
     """The claim with its verdict, if data and parameters are such that it can be judged at all."""
     groups = list(groups)
-    numbers = {**vars(claim)}
-    numbers["data"] = "; ".join(dict.fromkeys(tables.data_name(group) for group in groups))
-    numbers["runs"] = " ".join(f"{run.dataset}/{run.name}" for group in groups for run in group.runs)
+    claim = replace(
+        claim,
+        data="; ".join(dict.fromkeys(tables.data_name(group) for group in groups)),
+        runs=" ".join(f"{run.dataset}/{run.name}" for group in groups for run in group.runs),
+        verdict=verdict,
+    )
     if precisions := {group.precision for group in groups} - {"float32"}:
-        numbers["note"] = _join(
-            claim.note, f"Trained in {' and '.join(sorted(precisions))}; the paper names none."
-        )
+        claim = claim.noted(f"Trained in {' and '.join(sorted(precisions))}; the paper names no precision.")
     if any(not group.full_size for group in groups):
-        return Claim(**{**numbers, "verdict": NO_DATA})
+        return replace(claim, verdict=NO_DATA)
     free = (*(FREE_ON_LSPET if claim.dataset == "lspet" else ()), *(() if radius else ("radius",)))
     other = [departure for departure in departures(results.params) if not departure.startswith(free)]
     if other:
-        note = _join(numbers["note"], f"Not the paper's protocol: {', '.join(other)}.")
-        return Claim(**{**numbers, "verdict": NO_PROTOCOL, "note": note})
-    if any(numbers[name] is not None and math.isnan(numbers[name]) for name in ("low", "high")):
-        verdict = INCONCLUSIVE
-    return Claim(**{**numbers, "verdict": verdict})
+        return replace(claim, verdict=NO_PROTOCOL).noted(f"Not the paper's protocol: {', '.join(other)}.")
+    if any(limit is not None and math.isnan(limit) for limit in (claim.low, claim.high)):
+        return replace(claim, verdict=INCONCLUSIVE)
+    return claim
 
 
 def _judged_over_seeds(results: Results, claim: Claim, groups, differences: list[float]) -> Claim:
     """A ranking of runs that have one number each, with Student's interval over the seeds."""
     value, count = mean(differences), len(differences)
     if count == 1:
-        claim = replace(claim, difference=value, note=_join(claim.note, "One seed gives no interval."))
+        claim = replace(claim, difference=value).noted("One seed gives no interval.")
         return _judged(results, claim, groups, INCONCLUSIVE)
     from scipy.stats import t
 
@@ -683,16 +713,23 @@ def _judged_over_seeds(results: Results, claim: Claim, groups, differences: list
 def _absent(results: Results, claim: Claim, dataset: str | None = None) -> Claim:
     dataset = dataset or claim.dataset
     lists = "radius_only" if dataset == "coco" else "radius_sweep"
-    note = f"Needs {tables.DATASETS[dataset]}: add `{dataset}` to `datasets` and `{lists}`."
-    return replace(claim, verdict=NOT_MEASURED, note=_join(claim.note, note))
+    return claim.noted(f"Needs {tables.DATASETS[dataset]}: add `{dataset}` to `datasets` and `{lists}`.")
 
 
-def _without_detections(results: Results, claim: Claim, group: Group) -> Claim:
+def _without_detections(claim: Claim, group: Group) -> Claim:
     note = "Detected boxes are not available: name the detector's file in `evaluate.detections`."
     return _unmeasured(claim, group, note)
 
 
+def _without_sweep(claim: Claim, group: Group) -> Claim:
+    dataset = claim.dataset
+    note = f"Needs further runs: move `{dataset}` from `radius_only` to `radius_sweep`."
+    return _unmeasured(claim, group, note)
+
+
 def _without_ablation(results: Results, claim: Claim, group: Group, names: tuple[str, ...]) -> Claim:
+    if claim.dataset not in results.params.radius_sweep:
+        claim = _without_sweep(claim, group)
     quoted = " or ".join(f"`{name}`" for name in names)
     return _unmeasured(claim, group, f"Needs a run to compare with: add {quoted} to `ablations`.")
 
@@ -700,7 +737,7 @@ def _without_ablation(results: Results, claim: Claim, group: Group, names: tuple
 def _unmeasured(claim: Claim, group: Group, note: str) -> Claim:
     # With demo or mirror data the parameter that is missing would not make the claim testable.
     verdict = NOT_MEASURED if group.full_size else NO_DATA
-    return replace(claim, verdict=verdict, data=tables.data_name(group), note=_join(claim.note, note))
+    return replace(claim, verdict=verdict, data=tables.data_name(group)).noted(note)
 
 
 def _with_difference(claim: Claim, difference: Estimate, measured: str) -> Claim:
@@ -715,7 +752,3 @@ def _shown(estimate: Estimate) -> str:
 
 def _listed(gains: dict[str, float], decimals: int) -> str:
     return ", ".join(f"{metric} {gain:+.{decimals}f}" for metric, gain in gains.items())
-
-
-def _join(*sentences: str) -> str:
-    return " ".join(sentence for sentence in sentences if sentence)

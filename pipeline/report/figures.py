@@ -26,6 +26,10 @@ _SERIES = (
     (FOURTH, "v", "-."),
     ("#7d8188", "D", "--"),
     ("#c4574d", "P", ":"),
+    ("#8a6d3b", "<", "-."),
+    ("#2a9d9d", ">", "--"),
+    ("#b0a02c", "X", ":"),
+    ("#5b5ea6", "*", "-"),
 )
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -135,7 +139,7 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
         metrics = [metric for metric in table.metrics if metric != "Mean@0.1"]
         kinds = ["ground truth", "detected"] if table.name == "table2" else ["label"]
         paper = [row for row in table.rows if not row.measured and row.method.startswith(_PAPER_ROWS)]
-        figure, axes = _axes(len(kinds), 1, 1.0 + 2.6 * len(kinds), sharex=True)
+        figure, axes = _axes(len(kinds), 1, 1.0 + 2.6 * len(kinds))
         for axis, kind in zip(axes[:, 0], kinds, strict=True):
             rows = [row for row in table.rows if row.measured and row.estimates and row.box == kind]
             # The paper's COCO figures are its own for detected boxes: they stand beside no others.
@@ -147,7 +151,8 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
         yield (
             table.name,
             figure,
-            f"{table.title}. Filled: measured, with 95% intervals."
+            f"{table.title}."
+            + (" Filled: measured, with 95% intervals." if table.measured else "")
             + (" Hollow: the paper's figures." if paper else ""),
             f"Dots with intervals for each column of {tables_.heading(table)}.",
         )
@@ -162,7 +167,7 @@ def _changes(table: tables_.Table) -> tuple:
         y, [f"{row.method.split(': ')[-1].split(' (')[0]}\n{row.data}" for row in rows], fontsize=7.5
     )
     axes[0, 0].set_xlabel("points of mean PCKh@0.5 against the guided network")
-    caption = "Each ablation minus the guided network, with 95% intervals, paired by image."
+    caption = "Each network minus the guided one, with 95% intervals, paired by image; left of the line it is behind."
     return table.name, figure, caption, "Differences with intervals, a line for each ablation."
 
 
@@ -255,7 +260,8 @@ def _accuracy_by_radius(results: Results, out: Path) -> Iterator[tuple]:
     yield (
         "accuracy_by_radius",
         figure,
-        "Accuracy by radius of the segmentation map, and the share of the map that is foreground.",
+        "Accuracy by radius of the segmentation map, with 95% intervals (HRNet's shaded), and the share of the map "
+        "that is foreground.",
         "Mean PCKh with intervals over the radii, above bars of the foreground share.",
     )
 
@@ -345,7 +351,7 @@ def _dynamic_weights(results: Results, out: Path) -> Iterator[tuple]:
                 axis.plot(steps, values, color=colour, lw=0.5, alpha=0.35)
                 axis.plot(steps, _smooth(values), dash, color=colour, label=label)
             axis.axhline(1, color=INK, lw=0.6, ls=":")
-        top.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, top, group)
         top.set_ylabel("weight w")
         bottom.set_ylabel("rate r = L(t-1) / L(t-2)")
         bottom.set_xlabel("step")
@@ -381,7 +387,7 @@ def _losses(results: Results, out: Path) -> Iterator[tuple]:
                 steps, factor * values, "o", mfc="none", mec=colour, ms=3.5, label=f"{label}, validation"
             )
         axis.set_yscale("log")
-        axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, axis, group)
         axis.set_xlabel("step")
         _columns(out, dataset, "losses", _resampled(rows, ("loss_key", "loss_seg")))
     axes[0, 0].set_ylabel(
@@ -419,7 +425,7 @@ def _map_iou(results: Results, out: Path) -> Iterator[tuple]:
                 label="mean, without segmentation loss",
             )
         axis.set_ylim(0, 1)
-        axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, axis, group)
         axis.set_xlabel("finished epochs")
         columns = {"epoch": _finished(rows)}
         _columns(out, dataset, "map_iou", columns | {name: _series(rows, name, "epoch")[1] for name in names})
@@ -452,6 +458,12 @@ def _series(
 def _finished(rows: "pd.DataFrame") -> np.ndarray:
     """Epochs finished at each of the rows that hold the maps' IoU; histories count epochs from 0."""
     return _series(rows, "iou_1", "epoch", x="epoch")[0] + 1
+
+
+def _title(axes, axis, group: Group) -> None:
+    """The network and what it learned from, small where panels are many."""
+    text = f"{tables_.method(group)}\n{tables_.data_name(group)}"
+    axis.set_title(text, fontsize=8.5 if axes.shape[1] < 3 else 6.5)
 
 
 def _legend_below(figure, axes) -> None:

@@ -186,6 +186,15 @@ def test_of_a_file_only_its_name_is_told(results):
     assert "model.pretrained = weights.pth" in claim.note and "somebody" not in claim.note
 
 
+def test_a_dataset_without_the_sweep_names_the_list_that_trains_it(results):
+    lists = {"datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"]}
+    found = claims.judge(results(source="official", full_size=True, **PAPER | lists))
+    for number in (7, 9, 10, 12):
+        claim = _by(found, number)
+        assert claim.verdict == "not measured" and "from `radius_only` to `radius_sweep`" in claim.note
+    assert _by(found, 1).verdict == "supported"
+
+
 def test_detected_boxes_that_are_not_there_are_no_verdict(results):
     claim = _by(claims.judge(results(source="official", full_size=True, **PAPER)), 3, "AP, detected")
     assert claim.verdict == "not measured" and "`evaluate.detections`" in claim.note
@@ -199,6 +208,13 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
     assert mpii.verdict == "not measured" and "`radius_sweep`" in mpii.note
     assert lspet.statement.startswith("The same claim on LSPET") and lspet.verdict == "supported"
     assert "not use LSPET" in lspet.note
+    assert claims.at_a_glance(found)[1] == [
+        ("not measured", "not measured"),
+        ("supported", "on LSPET: supported"),
+    ]
+    # What holds on LSPET is no verdict on the paper's claim.
+    paper = [claim for claim in found if claim.dataset != "lspet"]
+    assert claims.counts(found) == claims.counts(paper) and sum(claims.counts(found).values()) == len(paper)
 
 
 @pytest.mark.parametrize(
