@@ -525,8 +525,8 @@ def _predictions(results: Results) -> Iterator[tuple]:
         yield (
             f"predictions-{dataset}",
             figure,
-            f"{tables_.DATASETS[dataset]}: predictions on the same people, those with the most occluded joints, as "
-            "in the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
+            f"{tables_.DATASETS[dataset]}: predictions on the same people, those with the most occluded joints, in "
+            "the manner of the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
             f"Skeletons predicted by both networks on {count} crops.",
         )
 
