@@ -22,13 +22,31 @@ from pipeline.datasets.keypoints import KEYPOINTS
 Dataset = Literal[tuple(KEYPOINTS)]
 # The sweep is judged by PCKh.
 Swept = Literal[tuple(name for name, keypoints in KEYPOINTS.items() if keypoints.groups)]
-Baseline = Literal[
-    "hrnet_w32", "hrnet_w48", "hrnet_small", "pose_resnet50", "pose_resnet101", "pose_resnet152"
-]
-Guided = Literal["sg_hrnet_w32", "sg_hrnet_w48", "sg_hrnet_small"]
-Ablation = Literal[
-    "no_seg_loss", "no_attention", "fixed_weights", "bilinear_hrnet", "every_module", "stage_input"
-]
+# Networks and ablations with what the report calls them.
+BASELINES = {
+    "hrnet_w32": "HRNet-W32",
+    "hrnet_w48": "HRNet-W48",
+    "hrnet_small": "HRNet (small)",
+    "pose_resnet50": "SimpleBaseline ResNet-50",
+    "pose_resnet101": "SimpleBaseline ResNet-101",
+    "pose_resnet152": "SimpleBaseline ResNet-152",
+}
+GUIDED = {
+    "sg_hrnet_w32": "SG-HRNet-W32",
+    "sg_hrnet_w48": "SG-HRNet-W48",
+    "sg_hrnet_small": "SG-HRNet (small)",
+}
+ABLATIONS = {
+    "no_seg_loss": "no segmentation loss (attention learned without supervision)",
+    "no_attention": "no attention (maps learned, nothing multiplied)",
+    "fixed_weights": "fixed loss weights instead of DWA",
+    "bilinear_hrnet": "no guidance, bilinear fusion only",
+    "every_module": "map multiplies in every module",
+    "stage_input": "map multiplies the stage's input",
+}
+Baseline = Literal[tuple(BASELINES)]
+Guided = Literal[tuple(GUIDED)]
+Ablation = Literal[tuple(ABLATIONS)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -50,6 +50,11 @@ def results(dataset: str, name: str) -> Path:
     return Path("results") / dataset / name
 
 
+def benchmarks() -> Path:
+    """What benchmarks measured, committed: a JSON file for each benchmark and machine."""
+    return Path("benchmarks") / "results"
+
+
 def checkpoints() -> Path:
     return project_root() / "checkpoints"
 

@@ -14,7 +14,7 @@ def report() -> None:
         print(f"report: removed {folder}, which params.yaml does not name; DVC's cache keeps it", flush=True)
     out = Path("reports")
     page.write(Results(p), out)
-    environment.write(out / "environment.js", p)
+    environment.write(out / "environment.html", p)
     print(f"report: {out / 'index.html'}", flush=True)
 
 

@@ -2,33 +2,21 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline import params
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_params
 
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
 @pytest.fixture
 def changed(tmp_path):
-    """The demo's parameters with one value, at a dotted key, replaced or (None) removed."""
+    """Function of a dotted key and a value -> a file of the demo's parameters with that value."""
 
-    def change(key: str, value) -> Path:
-        raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
-        *groups, last = key.split(".")
-        group = raw
-        for name in groups:
-            group = group[name]
-        group[last] = value
-        path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(raw))
-        return path
-
-    return change
+    return lambda key, value: write_params(tmp_path / "params.yaml", {key: value})
 
 
 @pytest.mark.parametrize(

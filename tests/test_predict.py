@@ -9,30 +9,17 @@ import torch
 
 from pipeline import models, params, predict
 from pipeline.codec import crop
-from pipeline.datasets.keypoints import COCO
 from pipeline.datasets.people import crop_of_box, table
 from pipeline.evaluation import inference
+from tests.conftest import ROOT, write_run
 
 CPU = torch.device("cpu")
 BOX = np.array([60.0, 30.0, 80.0, 170.0])
 
 
-def write_run(folder, model="sg_hrnet_small", **changed):
-    """A run of random weights, as the stage train leaves it."""
-    p = params.load("profiles/demo.yaml").model_dump(mode="json", by_alias=True)
-    run = {
-        "dataset": "coco", "run": folder.name, "model": model, "radius": 5, "seed": 0, "ablation": None,
-        "joints": COCO.count, "pretrained": "none", "data": {"source": "demo"}, "params": p, **changed,
-    }  # fmt: skip
-    network, _ = inference.build(run)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            torch.nn.init.kaiming_normal_(parameter, generator=generator)
-    folder.mkdir(parents=True)
-    torch.save(network.state_dict(), folder / "weights.pt")
-    (folder / "run.json").write_text(json.dumps(run))
-    return folder
+def run_of(folder, model="sg_hrnet_small"):
+    settings = params.load(ROOT / "profiles" / "demo.yaml").model_dump(mode="json", by_alias=True)
+    return write_run(folder, "coco", model, 5, settings)
 
 
 @pytest.fixture
@@ -41,7 +28,7 @@ def image():
 
 
 def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
-    folder = write_run(tmp_path / "runs" / "coco" / "a")
+    folder = run_of(tmp_path / "runs" / "coco" / "a")
     _, network, p = inference.load(folder)
     center, scale = crop_of_box(BOX[None], p.input.size)
     zeros = np.zeros((1, 17))
@@ -69,7 +56,7 @@ def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
 
 @pytest.mark.parametrize("model", ["hrnet_small", "sg_hrnet_small"])
 def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, model, monkeypatch, capsys):
-    write_run(tmp_path / "runs" / "coco" / "a", model)
+    run_of(tmp_path / "runs" / "coco" / "a", model)
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("street.png", image)
     predict.main(["street.png", "--run", "coco/a", "--box", "60,30,80,170"])
@@ -89,7 +76,7 @@ def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, mode
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, image, monkeypatch, arguments, message):
-    write_run(tmp_path / "runs" / "coco" / "a")
+    run_of(tmp_path / "runs" / "coco" / "a")
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("street.png", image)
     with pytest.raises(SystemExit, match=message):
@@ -97,7 +84,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, image, monkeypatch,
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch):
-    write_run(tmp_path / "runs" / "coco" / "a")
+    run_of(tmp_path / "runs" / "coco" / "a")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(SystemExit, match=r"notes\.txt does not decode"):
@@ -105,7 +92,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    folder = write_run(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    folder = run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
     run = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**run, "model": "sg_hrnet_small"}))
     with pytest.raises(ValueError, match=r"weights of another network than its run\.json"):

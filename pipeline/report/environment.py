@@ -1,5 +1,6 @@
 """What differs from run to run, for the page to show: commit, versions, MLflow's ids and times. Not tracked."""
 
+import html
 import json
 import platform
 import sqlite3
@@ -16,6 +17,7 @@ _PACKAGES = (
     "torch",
     "numpy",
     "scipy",
+    "pandas",
     "opencv-python-headless",
     "pycocotools",
     "matplotlib",
@@ -25,7 +27,10 @@ _PACKAGES = (
 
 
 def write(path: Path, params: Params) -> None:
-    """Write environment.js, a script because pages opened from disk may load no other kind of file."""
+    """Write environment.html, a page of its own that tells the one which embeds it what it holds.
+
+    Pages opened from disk may read no file; a missing script is an error in the console, a missing page is none.
+    """
     facts = {
         "written": _time(datetime.now(UTC).timestamp()),
         "commit": _commit(),
@@ -34,7 +39,11 @@ def write(path: Path, params: Params) -> None:
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "mlflow": _mlflow({(run.dataset, run.name) for run in params.runs()}),
     }
-    path.write_text(f"window.environmentFacts = {json.dumps(facts, indent=2)};\n")
+    text = html.escape(json.dumps(facts, indent=2), quote=False)
+    path.write_text(
+        f'<!doctype html><meta charset="utf-8"><title>This copy of the report</title>\n<pre>{text}</pre>\n'
+        '<script>parent.postMessage(JSON.parse(document.querySelector("pre").textContent), "*")</script>\n'
+    )
 
 
 def _time(seconds: float) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.evaluation import pckh
 from pipeline.report import tables as tables_
 from pipeline.report.results import Estimate, Group, Results, boxes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INK, GRID = "#26292d", "#d4d3ce"
 # Apart in hue and, for readers of grey, in lightness; marks and dashes differ as well.
@@ -22,6 +26,10 @@ _SERIES = (
     (FOURTH, "v", "-."),
     ("#7d8188", "D", "--"),
     ("#c4574d", "P", ":"),
+    ("#8a6d3b", "<", "-."),
+    ("#2a9d9d", ">", "--"),
+    ("#b0a02c", "X", ":"),
+    ("#5b5ea6", "*", "-"),
 )
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -131,7 +139,7 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
         metrics = [metric for metric in table.metrics if metric != "Mean@0.1"]
         kinds = ["ground truth", "detected"] if table.name == "table2" else ["label"]
         paper = [row for row in table.rows if not row.measured and row.method.startswith(_PAPER_ROWS)]
-        figure, axes = _axes(len(kinds), 1, 1.0 + 2.6 * len(kinds), sharex=True)
+        figure, axes = _axes(len(kinds), 1, 1.0 + 2.6 * len(kinds))
         for axis, kind in zip(axes[:, 0], kinds, strict=True):
             rows = [row for row in table.rows if row.measured and row.estimates and row.box == kind]
             # The paper's COCO figures are its own for detected boxes: they stand beside no others.
@@ -143,7 +151,8 @@ def _tables(results: Results, tables: list[tables_.Table]) -> Iterator[tuple]:
         yield (
             table.name,
             figure,
-            f"{table.title}. Filled: measured, with 95% intervals."
+            f"{table.title}."
+            + (" Filled: measured, with 95% intervals." if table.measured else "")
             + (" Hollow: the paper's figures." if paper else ""),
             f"Dots with intervals for each column of {tables_.heading(table)}.",
         )
@@ -158,7 +167,7 @@ def _changes(table: tables_.Table) -> tuple:
         y, [f"{row.method.split(': ')[-1].split(' (')[0]}\n{row.data}" for row in rows], fontsize=7.5
     )
     axes[0, 0].set_xlabel("points of mean PCKh@0.5 against the guided network")
-    caption = "Each ablation minus the guided network, with 95% intervals, paired by image."
+    caption = "Each network minus the guided one, with 95% intervals, paired by image; left of the line it is behind."
     return table.name, figure, caption, "Differences with intervals, a line for each ablation."
 
 
@@ -251,7 +260,8 @@ def _accuracy_by_radius(results: Results, out: Path) -> Iterator[tuple]:
     yield (
         "accuracy_by_radius",
         figure,
-        "Accuracy by radius of the segmentation map, and the share of the map that is foreground.",
+        "Accuracy by radius of the segmentation map, with 95% intervals (HRNet's shaded), and the share of the map "
+        "that is foreground.",
         "Mean PCKh with intervals over the radii, above bars of the foreground share.",
     )
 
@@ -341,7 +351,7 @@ def _dynamic_weights(results: Results, out: Path) -> Iterator[tuple]:
                 axis.plot(steps, values, color=colour, lw=0.5, alpha=0.35)
                 axis.plot(steps, _smooth(values), dash, color=colour, label=label)
             axis.axhline(1, color=INK, lw=0.6, ls=":")
-        top.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, top, group)
         top.set_ylabel("weight w")
         bottom.set_ylabel("rate r = L(t-1) / L(t-2)")
         bottom.set_xlabel("step")
@@ -377,7 +387,7 @@ def _losses(results: Results, out: Path) -> Iterator[tuple]:
                 steps, factor * values, "o", mfc="none", mec=colour, ms=3.5, label=f"{label}, validation"
             )
         axis.set_yscale("log")
-        axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, axis, group)
         axis.set_xlabel("step")
         _columns(out, dataset, "losses", _resampled(rows, ("loss_key", "loss_seg")))
     axes[0, 0].set_ylabel(
@@ -415,7 +425,7 @@ def _map_iou(results: Results, out: Path) -> Iterator[tuple]:
                 label="mean, without segmentation loss",
             )
         axis.set_ylim(0, 1)
-        axis.set_title(f"{tables_.DATASETS[dataset]}: {tables_.method(group)}")
+        _title(axes, axis, group)
         axis.set_xlabel("finished epochs")
         columns = {"epoch": _finished(rows)}
         _columns(out, dataset, "map_iou", columns | {name: _series(rows, name, "epoch")[1] for name in names})
@@ -429,27 +439,31 @@ def _map_iou(results: Results, out: Path) -> Iterator[tuple]:
     )
 
 
-def _histories(results: Results, names: tuple[str, ...], kind: str = "step") -> list[tuple[str, Group, list]]:
+def _histories(
+    results: Results, names: tuple[str, ...], kind: str = "step"
+) -> list[tuple[str, Group, "pd.DataFrame"]]:
     """(dataset, guided group, history of its first seed) where the history has these columns."""
-    found = []
-    for dataset in results.params.datasets:
-        group = results.guided(dataset)
-        rows = group.history() if group else []
-        if any(row["kind"] == kind and all(row[name] is not None for name in names) for row in rows):
-            found.append((dataset, group, rows))
-    return found
+    groups = {dataset: results.guided(dataset) for dataset in results.params.datasets}
+    found = [(dataset, group, group.history()) for dataset, group in groups.items() if group]
+    return [one for one in found if all(len(_series(one[2], name, kind)[0]) for name in names)]
 
 
 def _series(
-    rows: list[dict], name: str, kind: str = "step", x: str = "step"
+    history: "pd.DataFrame", name: str, kind: str = "step", x: str = "step"
 ) -> tuple[np.ndarray, np.ndarray]:
-    points = [(row[x], row[name]) for row in rows if row["kind"] == kind and row[name] is not None]
-    return tuple(np.array(points, float).reshape(-1, 2).T)
+    rows = history[history.kind == kind].dropna(subset=name)
+    return rows[x].to_numpy(float), rows[name].to_numpy(float)
 
 
-def _finished(rows: list[dict]) -> np.ndarray:
+def _finished(rows: "pd.DataFrame") -> np.ndarray:
     """Epochs finished at each of the rows that hold the maps' IoU; histories count epochs from 0."""
     return _series(rows, "iou_1", "epoch", x="epoch")[0] + 1
+
+
+def _title(axes, axis, group: Group) -> None:
+    """The network and what it learned from, small where panels are many."""
+    text = f"{tables_.method(group)}\n{tables_.data_name(group)}"
+    axis.set_title(text, fontsize=8.5 if axes.shape[1] < 3 else 6.5)
 
 
 def _legend_below(figure, axes) -> None:
@@ -470,9 +484,9 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def _resampled(rows: list[dict], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _resampled(rows: "pd.DataFrame", names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Smoothed curves at so many points of training, so that runs of any length can be laid over each other."""
-    last = max(row["step"] for row in rows if row["kind"] == "step")
+    last = rows.step[rows.kind == "step"].max()
     progress = np.linspace(0, 100, _POINTS_OF_A_CURVE + 1)
     columns = {"progress": progress}
     for name in names:
@@ -511,8 +525,8 @@ def _predictions(results: Results) -> Iterator[tuple]:
         yield (
             f"predictions-{dataset}",
             figure,
-            f"{tables_.DATASETS[dataset]}: predictions on the same people, those with the most occluded joints, as "
-            "in the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
+            f"{tables_.DATASETS[dataset]}: predictions on the same people, those with the most occluded joints, in "
+            "the manner of the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
             f"Skeletons predicted by both networks on {count} crops.",
         )
 
@@ -545,10 +559,11 @@ def _attention(results: Results) -> Iterator[tuple]:
         yield (
             f"attention-{dataset}",
             figure,
-            f"{tables_.DATASETS[dataset]}, {tables_.method(group)} ({tables_.data_name(group)}): the four maps, "
-            "as in the paper's Figure 3. White: 1. In the network a map multiplies features; here, to see where "
-            "it looks, the input.",
-            f"For {count} people the input, four attention maps, a product and the target map.",
+            f"{tables_.DATASETS[dataset]}, {tables_.method(group)} ({tables_.data_name(group)}): what the mechanism of "
+            "the paper's Figure 3 makes of an input. The maps of stages 2, 3 and 4 and the one before the "
+            "heatmaps, black 0 to white 1; the input times all four of them; and the target (Eq. 2) that supervises "
+            "each. In the network a map multiplies the high-resolution features of its place (Eq. 4), not the input.",
+            f"For {count} people the input, four attention maps, their product with it and the target map.",
         )
 
 
@@ -581,9 +596,10 @@ def _pair(results: Results, dataset: str) -> Iterator[tuple[str, Group, tuple]]:
 
 def _columns(out: Path, dataset: str, name: str, columns: dict) -> None:
     """Columns for `dvc plots`, whose definitions name files and columns."""
-    file = [",".join(columns)]
-    file += [",".join(f"{value:.6g}" for value in row) for row in zip(*columns.values(), strict=True)]
-    (out / "plots" / f"{name}-{dataset}.csv").write_text("\n".join(file) + "\n")
+    import pandas as pd
+
+    path = out / "plots" / f"{name}-{dataset}.csv"
+    pd.DataFrame(columns).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _float(text: str | None) -> float:

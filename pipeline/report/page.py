@@ -11,9 +11,10 @@ from pipeline import paths
 from pipeline.report import claims as claims_
 from pipeline.report import figures as figures_
 from pipeline.report import tables as tables_
-from pipeline.report.results import Group, Results, boxes, main_metric
+from pipeline.report.results import Group, Results, boxes, main_metric, printable
 
 PAPER = "https://doi.org/10.18280/ts.410522"
+_REPORTED = (("table1", "hrnet_w32", "Mean"), ("table2", "hrnet_w32", "AP"))
 # Matplotlib writes colours into its SVG; in the page those of ink follow the reader's light or dark theme.
 _INK = {figures_.INK: "--figure-ink", figures_.GRID: "--figure-grid"}
 
@@ -66,7 +67,7 @@ def _short(group: Group, results: Results) -> str:
 def render(
     results: Results, tables: list[tables_.Table], claims: list[claims_.Claim], drawn: list[figures_.Figure]
 ) -> str:
-    """The page as one file that needs no other; a file environment.js beside it adds what differs by run."""
+    """The page as one file that needs no other; environment.html beside it adds what differs by run."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -75,19 +76,22 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": tables_.number, "signed": _signed, "slug": _slug}
-    params = results.params.model_dump(mode="json", by_alias=True, exclude={"compute"})
     return environment.get_template("page.html.j2").render(
         paper=PAPER,
         params=results.params,
-        parameters=yaml.safe_dump(params, sort_keys=False, default_flow_style=None, width=100),
+        parameters=yaml.safe_dump(
+            printable(results.params), sort_keys=False, default_flow_style=None, width=100
+        ),
         datasets=tables_.DATASETS,
         demo=[g for g in results.groups if g.data["source"] == "demo"],
         partial=[g for g in results.groups if g.data["source"] != "demo" and not g.full_size],
         headlines=_headlines(results),
-        claims=claims,
+        reported_gains=[tables_.reported_gain(*place) for place in _REPORTED],
+        reported_pairs=[tables_.reported_pair(*place) for place in _REPORTED],
         by_number=claims_.by_number(claims),
         titles=claims_.TITLES,
         counts=claims_.counts(claims),
+        glance=claims_.at_a_glance(claims),
         tables=tables,
         tables_=tables_,
         notes=tables_.notes(),
@@ -132,7 +136,6 @@ def _runs(results: Results) -> list[dict]:
     found = []
     for group in results.groups:
         for run, metrics in zip(group.runs, group.metrics, strict=True):
-            digest = metrics["data"]["archives_sha256"]
             found.append(
                 {
                     "id": f"{run.dataset}/{run.name}",
@@ -140,7 +143,7 @@ def _runs(results: Results) -> list[dict]:
                     "seed": metrics.get("seed"),
                     "facts": metrics,
                     "data": tables_.data_name(group),
-                    "digest": digest if isinstance(digest, str) else json.dumps(digest, sort_keys=True),
+                    "precision": group.precision,
                     "results": str(paths.results(run.dataset, run.name)),
                 }
             )

@@ -1,10 +1,10 @@
 """What was measured: the results of exactly the runs that the parameters name, with 95% intervals."""
 
-import csv
 import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from pipeline import paths
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.evaluation import bootstrap, oks, pckh
 from pipeline.params import Params, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOXES = ("ground_truth", "detected")
 
@@ -83,16 +86,20 @@ class Group:
     def people(self) -> int:
         return self.metrics[0]["people"]
 
-    def history(self, seed: int = 0) -> list[dict]:
-        """history.csv of one of the runs, a dict a row, numbers as float, blanks as None; empty without one."""
+    @property
+    def precision(self) -> str | None:
+        """What it was trained in: float32 or bfloat16; unknown of somebody else's weights."""
+        return self.metrics[0]["train_params"]["train"].get("precision")
+
+    def history(self, seed: int = 0) -> "pd.DataFrame":
+        """history.csv of one of the runs, blanks as nan."""
+        import pandas as pd
+
         path = self.folders[seed] / "history.csv"
-        if not path.is_file():
-            return []
-        with path.open(newline="") as file:
-            return [
-                {key: text if key == "kind" else float(text) if text else None for key, text in row.items()}
-                for row in csv.DictReader(file)
-            ]
+        try:
+            return pd.read_csv(path)
+        except FileNotFoundError:
+            raise MissingResult(f"{path} is missing; run the stage `evaluate` again") from None
 
     def samples(self, seed: int = 0) -> dict[str, np.ndarray]:
         return _arrays(self.folders[seed] / "samples.npz")
@@ -252,6 +259,20 @@ class Results:
         """The share of heatmap pixels that the maps of the training people mark at the group's radius."""
         statistics = group.metrics[0].get("foreground")
         return statistics["train"]["foreground_share"] if statistics else None
+
+
+def printable(params: Params) -> dict:
+    """All parameters but `compute`, which changes no result. Of paths only the name: they tell of a machine."""
+    found = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
+    if found["data"]["source"] not in ("demo", "official"):
+        found["data"]["source"] = "folder"
+    for group, key in (
+        (found["model"], "pretrained"),
+        (found["evaluate"], "detections"),
+        *((checkpoint, "file") for checkpoint in found["checkpoints"]),
+    ):
+        group[key] = group[key] and Path(group[key]).name
+    return found
 
 
 def metric_names(dataset: str) -> tuple[str, ...]:

@@ -1,26 +1,23 @@
 """The paper's Tables 1 to 3, each reported row with the measured one under it, and the tables of our own."""
 
-import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.params import ABLATIONS, BASELINES, GUIDED
 from pipeline.report.results import Estimate, Group, Results, boxes, main_metric, metric_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORTED = Path(__file__).parent / "reported"
 DATASETS = {name: keypoints.title for name, keypoints in KEYPOINTS.items()}
 BOXES = {"ground_truth": "ground truth", "detected": "detected", None: "label"}
 NOT_AVAILABLE = "not available"
-_ABLATIONS = {
-    "no_seg_loss": "no segmentation loss (attention learned without supervision)",
-    "no_attention": "no attention (maps learned, nothing multiplied)",
-    "fixed_weights": "fixed loss weights instead of DWA",
-    "bilinear_hrnet": "no guidance, bilinear fusion only",
-    "every_module": "map multiplies in every module",
-    "stage_input": "map multiplies the stage's input",
-}
-_FACTS = ("params", "gflops", "gmacs")
+_MODELS = BASELINES | GUIDED
+# Where in a table a network stands that has no row of its own: after the paper's last row of its family.
+_FAMILIES = {"sg_": "sg_hrnet_w32", "hrnet": "hrnet_w32", "pose_resnet": "pose_resnet152"}
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,9 @@ class Row:
     params: str | int
     gflops: str | float
     gmacs: float | None
+    precision: str | None = None
     radius: int | None = None
     seeds: int | None = None
-    people: int | None = None
     reported: dict[str, str] = field(default_factory=dict)
     estimates: dict[str, Estimate] | None = None
     gain: Estimate | None = None
@@ -62,8 +59,21 @@ class Table:
 
 def reported(name: str) -> list[dict[str, str]]:
     """A table of the paper, or its notes, verbatim: a dict a row."""
-    with (REPORTED / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    import pandas as pd
+
+    return pd.read_csv(REPORTED / f"{name}.csv", dtype=str, keep_default_na=False).to_dict("records")
+
+
+def reported_pair(table: str, other: str, metric: str) -> tuple[str, str]:
+    """What the paper reports of SG-HRNet and of another row."""
+    rows = {row["key"]: row for row in reported(table)}
+    return rows["sg_hrnet"][metric], rows[other][metric]
+
+
+def reported_gain(table: str, other: str, metric: str) -> float:
+    """The paper's own difference between SG-HRNet and another row, to its one decimal."""
+    ours, theirs = reported_pair(table, other, metric)
+    return round(float(ours) - float(theirs), 1)
 
 
 def notes() -> dict[str, str]:
@@ -80,19 +90,12 @@ def notes_of(place: str) -> tuple[str, ...]:
 
 def method(group: Group) -> str:
     """How a measured row is called."""
+    name = _MODELS[group.model]
     if group.checkpoint:
-        return f"{model_name(group.model)} (checkpoint {group.name})"
+        return f"{name} (checkpoint {group.name})"
     if group.ablation:
-        return f"{model_name(group.model)}: {_ABLATIONS[group.ablation]}"
-    return model_name(group.model) + (f", r = {group.radius}" if group.radius else "")
-
-
-def model_name(model: str) -> str:
-    prefix = "SG-HRNet" if model.startswith("sg_") else "HRNet"
-    if model.startswith("pose_resnet"):
-        return f"SimpleBaseline ResNet-{model.removeprefix('pose_resnet')}"
-    size = model.rsplit("_", 1)[1]
-    return f"{prefix} (small)" if size == "small" else f"{prefix}-{size.upper()}"
+        return f"{name}: {ABLATIONS[group.ablation]}"
+    return name + (f", r = {group.radius}" if group.radius else "")
 
 
 def data_name(group: Group) -> str:
@@ -118,36 +121,29 @@ def _table1(results: Results) -> Table:
         "table1",
         "PCKh@0.5 on the MPII validation set",
         metric_names("mpii"),
-        tuple(_under(reported("table1"), "table1", groups, _family, results)),
+        _under("table1", groups, results),
     )
 
 
 def _table2(results: Results) -> Table:
     groups = [group for group in results.of("coco") if _is_plain(results, group)]
-
-    def row_of(group: Group) -> str:
-        pretrained = group.metrics[0]["pretrained"] != "none"
-        if group.model.startswith("pose_resnet"):
-            large = "_384" if group.metrics[0]["input_size"] == [384, 288] else ""
-            return f"simple_baseline_{group.model.removeprefix('pose_resnet')}{large}"
-        family = _family(group)
-        return family if pretrained or family != "hrnet_w32" else "hrnet_w32_scratch"
-
     return Table(
         "table2",
         "OKS AP on COCO val2017, ground-truth and detected boxes apart",
         metric_names("coco"),
-        tuple(_under(reported("table2"), "table2", groups, row_of, results)),
+        _under("table2", groups, results),
     )
 
 
 def _table3(results: Results) -> Table:
     groups = [group for group in results.of("mpii") if group.radius and not group.ablation]
+    rows = [_reported(line, "table3") for line in reported("table3")]
+    rows += [row for group in groups for row in _measured(group, results)]
     return Table(
         "table3",
         "PCKh@0.5 on the MPII validation set for each radius of the segmentation map",
         metric_names("mpii"),
-        tuple(_under(reported("table3"), "table3", groups, lambda group: f"r{group.radius}", results)),
+        tuple(sorted(rows, key=lambda row: (row.radius, row.measured))),
     )
 
 
@@ -181,21 +177,37 @@ def _is_plain(results: Results, group: Group) -> bool:
     return not group.ablation and group.radius in (None, results.params.radius)
 
 
-def _family(group: Group) -> str:
-    if group.model.startswith("pose_resnet"):
-        return "simple_baseline"
-    return "sg_hrnet" if group.model.startswith("sg_") else "hrnet_w32"
-
-
-def _under(paper: list[dict], table: str, groups: list[Group], row_of, results: Results) -> list[Row]:
-    rows, placed = [], set()
-    for line in paper:
+def _under(table: str, groups: list[Group], results: Results) -> tuple[Row, ...]:
+    """The paper's rows, under each the measured ones that belong to it."""
+    paper = reported(table)
+    places = [_place(group, paper) for group in groups]
+    rows = []
+    for place, line in enumerate(paper):
         rows.append(_reported(line, table))
-        for group in groups:
-            if row_of(group) == line["key"]:
-                rows += _measured(group, results)
-                placed.add(group.name)
-    return rows + [row for group in groups if group.name not in placed for row in _measured(group, results)]
+        for group, its in zip(groups, places, strict=True):
+            rows += _measured(group, results) if its == place else []
+    return tuple(rows)
+
+
+def _place(group: Group, paper: list[dict]) -> int:
+    """The row of the same network, pretraining and input size, else the last row of the network's family."""
+    facts = {
+        "model": group.model,
+        "pretraining": "N" if group.metrics[0]["pretrained"] == "none" else "Y",
+        "input_size": _size(group),
+    }
+    own = [
+        place
+        for place, line in enumerate(paper)
+        # Table 1 names neither pretraining nor input size.
+        if line["model"] and all(line[key] in ("", fact) for key, fact in facts.items())
+    ]
+    family = next(model for prefix, model in _FAMILIES.items() if group.model.startswith(prefix))
+    return (own or [place for place, line in enumerate(paper) if line["model"] == family])[-1]
+
+
+def _size(group: Group) -> str:
+    return "{} × {}".format(*group.metrics[0]["input_size"])
 
 
 def _reported(line: dict[str, str], table: str) -> Row:
@@ -237,12 +249,15 @@ def _measured(group: Group, results: Results, against: Group | None = None) -> l
                 measured=True,
                 data=data_name(group),
                 box=BOXES[box],
-                input_size="{} × {}".format(*facts["input_size"]),
-                pretraining=facts["pretrained"],
-                **{fact: facts[fact] for fact in _FACTS},
+                input_size=_size(group),
+                # The rest of it says how many tensors were taken.
+                pretraining=facts["pretrained"].partition(":")[0],
+                precision=group.precision,
+                params=facts["params"],
+                gflops=facts["gflops"],
+                gmacs=facts["gmacs"],
                 radius=group.radius,
                 seeds=len(group.runs),
-                people=group.people,
                 estimates=estimates,
                 gain=gain,
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
@@ -269,7 +284,7 @@ def left_out(results: Results) -> list[str]:
     coco = results.of("coco")
     if coco and all(results.values(group, "detected") is None for group in coco):
         missing.append("COCO with detected boxes: name the detector's file in `evaluate.detections`.")
-    absent = [name for name in _ABLATIONS if name not in params.ablations]
+    absent = [name for name in ABLATIONS if name not in params.ablations]
     if absent and params.radius_sweep:
         missing.append(f"Ablations: add {', '.join(f'`{name}`' for name in absent)} to `ablations`.")
     if len(params.seeds) == 1:
@@ -289,6 +304,7 @@ def to_csv(table: Table) -> str:
             "box": row.box,
             "input_size": row.input_size,
             "pretraining": row.pretraining,
+            "precision": row.precision,
             "params": row.params,
             "gflops": _fixed(row.gflops, 2),
             "gmacs": _fixed(row.gmacs, 3),
@@ -321,17 +337,12 @@ def _cells(row: Row, metric: str) -> dict[str, str]:
 
 def csv_text(rows: list[dict]) -> str:
     """Rows as CSV under the union of their keys; None is blank."""
-    names = _column_order(rows)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    import pandas as pd
 
-
-def _column_order(rows: list[dict]) -> list[str]:
     # The row with the most columns sets the order: reported rows lack those of the intervals.
-    return list(dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row))
+    columns = dict.fromkeys(key for row in sorted(rows, key=len, reverse=True) for key in row)
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def cell_text(row: Row, metric: str) -> str:
@@ -352,66 +363,61 @@ def params_text(row: Row) -> str:
     return f"{row.params / 1e6:.2f}M" if isinstance(row.params, int) else row.params or "-"
 
 
-def _readable(table: Table) -> tuple[list[str], list[list[str]]]:
-    header = [
-        "Method",
-        "Row",
-        "Box",
-        "Input",
-        "Pretraining",
-        "Params",
-        "GFLOPs",
-        "GMACs",
-        "Seeds",
-        *table.metrics,
-    ]
-    lines = []
+def _readable(table: Table) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = []
     for row in table.rows:
-        lines.append(
-            [
-                row.method,
-                f"measured ({row.data})" if row.measured else "reported",
-                row.box,
-                row.input_size or "-",
-                row.pretraining or "-",
-                params_text(row),
-                _fixed(row.gflops, 2) or "-",
-                _fixed(row.gmacs, 2) or "-",
-                str(row.seeds or "-"),
-                *(cell_text(row, metric) for metric in table.metrics),
-            ]
-        )
+        cells = {
+            "Method": row.method,
+            "Row": f"measured ({row.data})" if row.measured else "reported",
+            "Box": row.box,
+            "Input": row.input_size or "-",
+            "Pretraining": row.pretraining or "-",
+            "Precision": row.precision or "-",
+            "Params": params_text(row),
+            "GFLOPs": _fixed(row.gflops, 2) or "-",
+            "GMACs": _fixed(row.gmacs, 2) or "-",
+            "Seeds": str(row.seeds or "-"),
+        }
+        cells |= {metric: cell_text(row, metric) for metric in table.metrics}
         if table.gain:
             gain = row.gain
-            lines[-1].append(f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" if gain else "-")
-    return header + ([table.gain] if table.gain else []), lines
+            cells[table.gain] = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" if gain else "-"
+        rows.append(cells)
+    return pd.DataFrame(rows)
 
 
 def to_markdown(table: Table) -> str:
-    header, lines = _readable(table)
-    out = [f"**{table.title}.** {_legend(table)}", ""]
-    out += [_pipes(header), _pipes(["---"] * len(header)), *map(_pipes, lines)]
-    known, used = notes(), table_notes(table)
-    return "\n".join(out + [""] + [f"- {known[note]}" for note in used]).rstrip() + "\n"
+    cells = _readable(table)
+    lines = [cells.columns, ["---"] * len(cells.columns), *cells.to_numpy()]
+    known = notes()
+    return (
+        "\n".join(
+            [
+                f"**{table.title}.** {_legend(table)}",
+                "",
+                *("| " + " | ".join(line) + " |" for line in lines),
+                "",
+                *(f"- {known[note]}" for note in table_notes(table)),
+            ]
+        ).rstrip()
+        + "\n"
+    )
 
 
 def to_latex(table: Table) -> str:
     """The table for LaTeX's packages booktabs and graphicx."""
-    header, lines = _readable(table)
-    body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
-    columns = "lllll" + "r" * (len(header) - 5)
+    cells = _readable(table)
+    columns = "llllll" + "r" * (len(cells.columns) - 6)
+    tabular = cells.to_latex(index=False, escape=True, column_format=columns).replace("×", r"$\times$")
+    caption = f"{table.title}. {_legend(table)}".replace("%", r"\%")
     return "\n".join(
         [
             r"\begin{table*}",
-            rf"\caption{{{_tex(table.title)}. {_tex(_legend(table))}}}",
+            rf"\caption{{{caption}}}",
             rf"\label{{tab:{table.name}}}",
-            rf"\resizebox{{\textwidth}}{{!}}{{\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(_tex, header)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
+            rf"\resizebox{{\textwidth}}{{!}}{{{tabular}}}",
             r"\end{table*}",
             "",
         ]
@@ -426,16 +432,6 @@ def _legend(table: Table) -> str:
     if not table.measured:
         return "Percent. Reported rows as printed; nothing was measured with these parameters."
     return "Percent. Reported rows as printed; measured ones with 95% intervals."
-
-
-def _pipes(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _tex(text: str) -> str:
-    for character in "&%#_":
-        text = text.replace(character, "\\" + character)
-    return text.replace("×", r"$\times$").replace(" - ", " -- ")
 
 
 def _fixed(value, decimals: int) -> str:

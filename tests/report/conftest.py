@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipeline import paths
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.evaluation import oks, pckh
 from pipeline.params import Params, load
 from pipeline.report.results import Results
+from tests.conftest import write_params
 
-PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "demo.yaml"
 PEOPLE = 60
 INPUT = (128, 96)
 # As many head sizes off, on average, as a joint of a run is; the guided network is the better one here.
@@ -39,17 +38,12 @@ def results_once(tmp_path_factory):
 
 
 def make_params(folder: Path, **changes) -> Params:
-    raw = yaml.safe_load(PROFILE.read_text())
-    raw["report"]["resamples"] = 200
-    for key, value in changes.items():
-        *groups, last = key.split("__")
-        group = raw
-        for name in groups:
-            group = group[name]
-        group[last] = value
-    path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return load(path)
+    changes = {"report__resamples": 200} | changes
+    return load(
+        write_params(
+            folder / "params.yaml", {key.replace("__", "."): value for key, value in changes.items()}
+        )
+    )
 
 
 def make_results(
@@ -76,13 +70,14 @@ def write_run(root: Path, run, params: Params, source, full_size, detections, er
         "ablation": run.ablation,
         "checkpoint": None,
         "input_size": list(params.input.size),
-        "pretrained": params.model.pretrained,
+        "pretrained": Path(params.model.pretrained).name,
         "params": 28_573_237 if run.radius else 28_536_113,
         "gflops": 7.2297 if run.radius else 7.1186,
         "gmacs": 7.763 if run.radius else 7.645,
         "people": PEOPLE,
         "images": 40,
-        "data": {"source": source, "full_size": full_size, "archives_sha256": "ab" * 32},
+        "data": {"source": source, "full_size": full_size, "archives_sha256": "ab" * 12},
+        "train_params": {"train": {"precision": params.train.precision}},
         "map_iou": None,
         "foreground": {"train": {"foreground_share": run.radius / 50}} if run.radius else None,
     }

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import json
 
 import pytest
 import yaml
 
+from pipeline import paths
 from pipeline.report import claims
 from tests.conftest import ROOT
 
@@ -77,6 +79,74 @@ def test_claims_that_need_no_data_are_always_judged(results):
     assert gflops.measured == "7.23 against 7.12" and gflops.verdict == "contradicted"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.97, 1.05, "supported"), (1.01, 1.051, "inconclusive"), (1.051, 1.2, "contradicted")],
+)
+def test_verdict_of_a_cost(low, high, verdict):
+    assert claims.cost_verdict(low, high) == verdict
+
+
+def _benchmark(folder, name, width="w32", **facts):
+    rows = [
+        {"network": "HRNet", "train_ms": 1000.0, "train_peak_mb": 1000.0},
+        {
+            "network": "SG-HRNet", "train_ms": 1020.0, "train_ratio": 1.021, "train_low": 1.01,
+            "train_high": 1.04, "train_peak_mb": 1060.0, "infer_ratio": 1.012,
+        },
+    ]  # fmt: skip
+    report = {
+        "machine": name, "torch": "2.13", "precision": "float32", "batch": 4, "width": width,
+        "size": [256, 192], "rows": rows,
+    }  # fmt: skip
+    file = folder / paths.benchmarks() / f"guidance_cost-{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(report | facts))
+    return file
+
+
+def test_costs_are_those_that_were_measured_with_the_machine_they_were_measured_on(results):
+    found = results(**PAPER)
+    _benchmark(found.root, "CPU, 2 threads")
+    _benchmark(found.root, "GPU", precision="bfloat16", batch=32)
+    _benchmark(found.root, "other", width="w48")
+    costs = [claim for claim in claims.judge(found) if claim.number == 8 and claim.reported == "almost free"]
+    assert [(claim.part, claim.verdict) for claim in costs] == [
+        ("step time, CPU, 2 threads", "supported"),
+        ("memory, CPU, 2 threads", "contradicted"),
+        ("step time, GPU", "supported"),
+        ("memory, GPU", "contradicted"),
+    ]
+    assert costs[0].measured.startswith("1.021 (quartiles 1.010 to 1.040): 1020 against 1000 ms")
+    assert costs[1].measured == "1.060: 1060 against 1000 MiB"
+    assert costs[2].data == "GPU (torch 2.13, bfloat16, batches of 32)"
+    assert "at most 1.05" in costs[0].note and "gives no number" in costs[0].note
+
+
+def test_costs_that_nobody_measured_say_how_to_measure_them(results):
+    costs = [claim for claim in claims.judge(results(**PAPER)) if claim.reported == "almost free"]
+    assert [claim.part for claim in costs] == ["step time", "memory"]
+    assert all(
+        claim.verdict == "not measured" and "`python -m benchmarks.guidance_cost`" in claim.note
+        for claim in costs
+    )
+
+
+def test_the_committed_costs_can_be_read(results):
+    found = results(**PAPER)
+    found.root = ROOT
+    costs = [claim for claim in claims.judge(found) if claim.reported == "almost free"]
+    assert costs and all(claim.measured for claim in costs)
+
+
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_a_file_of_costs_that_is_none_is_named(results, content):
+    found = results(**PAPER)
+    _benchmark(found.root, "CPU").write_text(content)
+    with pytest.raises(ValueError, match=r"guidance_cost-CPU\.json is not what"):
+        claims.judge(found)
+
+
 def test_counts_are_the_papers_networks_where_smaller_ones_are_trained(results):
     pytest.importorskip("torch")
     found = claims.judge(results(datasets=["mpii"], radius_only=[]))
@@ -88,6 +158,8 @@ def test_gains_are_judged_on_full_data_with_the_papers_protocol(results):
     found = claims.judge(results(source="official", full_size=True, detections=True, **PAPER))
     mpii = _by(found, 1)
     assert mpii.low > 0.3 and mpii.verdict == "supported"
+    # The paper names no precision: any is judged, and said.
+    assert "Trained in bfloat16" in mpii.note
     assert mpii.runs == "mpii/sg_hrnet_w32-r5-s0 mpii/hrnet_w32-s0"
     assert _by(found, 3, "AP, detected").verdict == "supported"
     # The fake networks gain in every metric, so that APL and AR are ahead as well.
@@ -108,6 +180,21 @@ def test_another_protocol_is_named_and_not_judged(results):
     assert claim.verdict == "not testable with these parameters" and "train.epochs = 20" in claim.note
 
 
+def test_of_a_file_only_its_name_is_told(results):
+    changed = PAPER | {"model__pretrained": "/home/somebody/weights.pth"}
+    claim = _by(claims.judge(results(source="official", full_size=True, **changed)), 1)
+    assert "model.pretrained = weights.pth" in claim.note and "somebody" not in claim.note
+
+
+def test_a_dataset_without_the_sweep_names_the_list_that_trains_it(results):
+    lists = {"datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"]}
+    found = claims.judge(results(source="official", full_size=True, **PAPER | lists))
+    for number in (7, 9, 10, 12):
+        claim = _by(found, number)
+        assert claim.verdict == "not measured" and "from `radius_only` to `radius_sweep`" in claim.note
+    assert _by(found, 1).verdict == "supported"
+
+
 def test_detected_boxes_that_are_not_there_are_no_verdict(results):
     claim = _by(claims.judge(results(source="official", full_size=True, **PAPER)), 3, "AP, detected")
     assert claim.verdict == "not measured" and "`evaluate.detections`" in claim.note
@@ -121,6 +208,13 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
     assert mpii.verdict == "not measured" and "`radius_sweep`" in mpii.note
     assert lspet.statement.startswith("The same claim on LSPET") and lspet.verdict == "supported"
     assert "not use LSPET" in lspet.note
+    assert claims.at_a_glance(found)[1] == [
+        ("not measured", "not measured"),
+        ("supported", "on LSPET: supported"),
+    ]
+    # What holds on LSPET is no verdict on the paper's claim.
+    paper = [claim for claim in found if claim.dataset != "lspet"]
+    assert claims.counts(found) == claims.counts(paper) and sum(claims.counts(found).values()) == len(paper)
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,38 @@ def test_table3_has_a_row_for_each_radius_and_for_a_radius_the_paper_did_not_try
     rows = _rows(tables.to_csv(_table(results(radius=7), "table3")))
     assert [(row["row"], row["radius"]) for row in rows] == [
         ("reported", "3"), ("measured", "3"), ("reported", "5"), ("measured", "5"),
-        ("reported", "9"), ("measured", "9"), ("measured", "7"),
+        ("measured", "7"), ("reported", "9"), ("measured", "9"),
     ]  # fmt: skip
+
+
+def test_each_network_stands_under_its_own_row_or_after_its_family(results):
+    networks = ["hrnet_w32", "hrnet_w48", "pose_resnet50", "pose_resnet101", "pose_resnet152"]
+    found = results(
+        baselines=networks, guided="sg_hrnet_w32", input__size=[256, 192], model__pretrained="imagenet"
+    )
+    rows = {name: _rows(tables.to_csv(_table(found, name))) for name in ("table1", "table2")}
+    assert [row["method"].split(" [")[0] for row in rows["table1"]] == [
+        "HRNet-W32", "HRNet-W32", "HRNet-W48", "Hourglass", "PRM", "DLCM", "Simple Baseline",
+        "SimpleBaseline ResNet-50", "SimpleBaseline ResNet-101", "SimpleBaseline ResNet-152", "PRAB",
+        "Our", "SG-HRNet-W32, r = 5",
+    ]  # fmt: skip
+    # Kinds of box apart.
+    assert [row["method"].split(" [")[0] for row in rows["table2"] if row["box"] != "detected"] == [
+        "SimpleBaseline ResNet-50", "SimpleBaseline ResNet-101", "SimpleBaseline ResNet-152", "HRNet-W32",
+        "HRNet-W48", "Our, HRNet-W32", "SG-HRNet-W32, r = 5",
+    ]  # fmt: skip
+    methods = [row["method"] for row in rows["table2"]]
+    for reported, measured in (
+        ("Simple Baseline [23], ResNet-50", "SimpleBaseline ResNet-50"),
+        ("Simple Baseline [23], ResNet-101", "SimpleBaseline ResNet-101"),
+        ("Simple Baseline [23], ResNet-152", "SimpleBaseline ResNet-152"),
+        ("HRNet-W32 [4], HRNet-W32", "HRNet-W32"),
+    ):
+        at = methods.index(measured)
+        assert methods[at - 1] == reported and rows["table2"][at - 1]["input_size"] == "256 × 192"
+    # W48 has no row: after HRNet-W32's last one, which is that without pretraining.
+    at = methods.index("HRNet-W48")
+    assert rows["table2"][at - 1]["pretraining"] == "N" and methods[at - 1].startswith("HRNet-W32")
 
 
 def test_kinds_of_box_have_rows_of_their_own(results):
@@ -76,6 +106,7 @@ def test_measured_values_carry_intervals_and_what_they_were_measured_on(results)
     assert row["source"] == "mpii/sg_hrnet_small-r5-s0 mpii/sg_hrnet_small-r5-s1" and row["seeds"] == "2"
     assert (row["params"], row["gflops"], row["gmacs"]) == ("28573237", "7.23", "7.763")
     assert row["input_size"] == "128 × 96" and row["pretraining"] == "none"
+    assert row["precision"] == "float32" and rows[0]["precision"] == ""
 
 
 def test_tables_of_our_own_appear_only_with_rows(results):

@@ -7,17 +7,16 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
-import torch
 import yaml
 
 from pipeline.codec import segmentation
 from pipeline.datasets import archives
 from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.datasets.people import crop_of_box, table
-from pipeline.evaluation import inference, oks
+from pipeline.evaluation import oks
 from stages import evaluate as stage
+from tests.conftest import write_params, write_run
 
-ROOT = stage.Path(__file__).parents[2]
 PEOPLE, SIZE = 6, (128, 96)
 
 
@@ -31,10 +30,8 @@ class Pictures:
 
 def workspace(dataset, detections=None):
     """What the stages before leave of six people, the first two in one image, and two runs of random weights."""
-    settings = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
-    settings["evaluate"]["detections"] = detections
-    settings["compute"] |= {"workers": 0, "device": "cpu"}
-    stage.Path("params.yaml").write_text(yaml.safe_dump(settings))
+    changes = {"evaluate.detections": detections, "compute.workers": 0, "compute.device": "cpu"}
+    settings = yaml.safe_load(write_params(stage.Path("params.yaml"), changes).read_text())
     keypoints, rng = KEYPOINTS[dataset], np.random.default_rng(0)
     image_id = np.array([1, 1, 2, 3, 4, 5])
     box = np.column_stack([rng.uniform(0, 30, (PEOPLE, 2)), rng.uniform(50, 100, (PEOPLE, 2))])
@@ -57,20 +54,7 @@ def workspace(dataset, detections=None):
     np.save(targets / "val.npy", segmentation.of_people(people, SIZE, 5))
     (targets / "statistics.json").write_text('{"val": {"foreground_share": 0.2}}')
     for name, radius in (("hrnet_small-s0", None), ("sg_hrnet_small-r5-s0", 5)):
-        run = {
-            "dataset": dataset, "run": name, "model": name.split("-")[0], "radius": radius, "seed": 0,
-            "ablation": None, "joints": keypoints.count, "pretrained": "none", "data": {"source": "demo"},
-            "params": settings,
-        }  # fmt: skip
-        network, _ = inference.build(run)
-        generator = torch.Generator().manual_seed(0)
-        for parameter in network.parameters():
-            if parameter.ndim == 4:
-                torch.nn.init.kaiming_normal_(parameter, generator=generator)
-        out = stage.paths.run(dataset, name)
-        out.mkdir(parents=True)
-        torch.save(network.state_dict(), out / "weights.pt")
-        (out / "run.json").write_text(json.dumps(run))
+        out = write_run(stage.paths.run(dataset, name), dataset, name.split("-")[0], radius, settings)
         (out / "history.csv").write_text("kind,epoch\nepoch,0\n")
     return people
 
