@@ -164,6 +164,7 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
             found.append(_in_folders(archive, folders, ledger, dataset))
             if archive.kind == "tar" and found[-1].path.is_file():
                 found[-1] = _with_images(found, dataset, home)
+        _parsed(found, dataset, ledger)
         return found
 
 
@@ -198,6 +199,7 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset
     for folder in (*folders, *inner):
         for name in (archive.name, *archive.aliases):
             if (folder / name).is_file():
+                _opened(archive, folder / name, ledger)
                 return Found(archive, folder / name, _entry(archive, folder / name, ledger))
     for folder in (*folders, *inner):
         if archive.kind != "file" and _holds(folder, archive):
@@ -206,6 +208,20 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset
     raise MissingArchive(
         f"{archive.name}, an archive of {dataset}, is not there, packed or unpacked; looked in {looked}"
     )
+
+
+def _parsed(found: list[Found], dataset: str, ledger: "Ledger") -> None:
+    """Raise ValueError for labels that cannot be parsed: recorded, they would make DVC refuse the right ones."""
+    places = [
+        place
+        for f in found
+        for place in ([f.path] if f.path.is_file() else [_label_file(f.path, n) for n in f.archive.files])
+        if f.archive.files
+    ]
+    if not all(ledger.get(place).get("parsed") for place in places):
+        module(dataset).people(_label_store(found), (256, 192))
+        for place in places:
+            ledger.put(place, parsed=True)
 
 
 def _holds(base: Path, archive: Archive) -> bool:
@@ -410,19 +426,26 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> dict:
         kind, expected = archive.digest.split(":")
         if (actual := _hashes(path, ledger, {kind, "sha256"})[kind]) != expected:
             raise ArchiveError(f"{archive.name} has {kind} {actual}, not the published {expected}")
-    # Reading the index of COCO's 118,000 images takes a second, too much for each time that they are opened.
-    if archive.kind == "zip" and not ledger.get(path).get("holds_its_files"):
-        store = ZipPart(path, archive.any_key, MAX_LABELS)
-        for name in archive.files:
-            if Path(name).name not in store:
-                raise ArchiveError(f"{archive.name} holds no {name}")
-        for name, expected in archive.content:
-            if (actual := hashlib.sha256(store.read(name)).hexdigest()) != expected:
-                raise ArchiveError(f"{name} in {archive.name} has sha256 {actual}, not the known {expected}")
-        ledger.put(path, holds_its_files=True)
+    store = _opened(archive, path, ledger)
+    for name, expected in archive.content if store else ():
+        if (actual := hashlib.sha256(store.read(name)).hexdigest()) != expected:
+            raise ArchiveError(f"{name} in {archive.name} has sha256 {actual}, not the known {expected}")
     entry = _entry(archive, path, ledger)
     pins.compare(archive, entry)
     return entry
+
+
+def _opened(archive: Archive, path: Path, ledger: Ledger) -> ZipPart | None:
+    """A zip seen for the first time, opened; raises ArchiveError or StoreError where it lacks its label files."""
+    # Reading the index of COCO's 118,000 images takes a second, too much for each time that they are opened.
+    if archive.kind != "zip" or ledger.get(path).get("holds_its_files"):
+        return None
+    store = ZipPart(path, archive.any_key, MAX_LABELS)
+    for name in archive.files:
+        if Path(name).name not in store:
+            raise ArchiveError(f"{archive.name} holds no {name}")
+    ledger.put(path, holds_its_files=True)
+    return store
 
 
 # A tar has no random access ---------------------------------------------------------------------------------
