@@ -17,6 +17,7 @@ _PACKAGES = (
     "torch",
     "numpy",
     "scipy",
+    "pandas",
     "opencv-python-headless",
     "pycocotools",
     "matplotlib",

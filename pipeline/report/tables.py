@@ -18,7 +18,6 @@ NOT_AVAILABLE = "not available"
 _MODELS = BASELINES | GUIDED
 # Where in a table a network stands that has no row of its own: after the paper's last row of its family.
 _FAMILIES = {"sg_": "sg_hrnet_w32", "hrnet": "hrnet_w32", "pose_resnet": "pose_resnet152"}
-_FACTS = ("params", "gflops", "gmacs")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Row:
     precision: str | None = None
     radius: int | None = None
     seeds: int | None = None
-    people: int | None = None
     reported: dict[str, str] = field(default_factory=dict)
     estimates: dict[str, Estimate] | None = None
     gain: Estimate | None = None
@@ -255,10 +253,11 @@ def _measured(group: Group, results: Results, against: Group | None = None) -> l
                 # The rest of it says how many tensors were taken.
                 pretraining=facts["pretrained"].partition(":")[0],
                 precision=group.precision,
-                **{fact: facts[fact] for fact in _FACTS},
+                params=facts["params"],
+                gflops=facts["gflops"],
+                gmacs=facts["gmacs"],
                 radius=group.radius,
                 seeds=len(group.runs),
-                people=group.people,
                 estimates=estimates,
                 gain=gain,
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
