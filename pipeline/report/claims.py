@@ -427,8 +427,8 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             (
                 "step time",
                 f"Step time is almost free where a training step takes at most {ALMOST_FREE} of HRNet-W32's time in "
-                "three of four rounds, in which both run in turn; the claim is contradicted where it takes more in three "
-                "of four.",
+                "three of four rounds, in which both run in turn; the claim is contradicted where it takes more in "
+                "three of four.",
             ),
             (
                 "memory",
