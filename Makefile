@@ -1,5 +1,6 @@
 # Everything a person types. Each target sets up what it needs and is quick when there is nothing to do.
 PYTHON ?= python3
+PORT ?= 5000
 PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
 # Figures are drawn without a display, wherever this runs.
@@ -30,13 +31,14 @@ profile: ## NAME=demo|mirror|lspet|paper: take over a whole parameter file
 	@test -f profiles/$(NAME).yaml || (echo "NAME=$(NAME) is no profile; there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))" && false)
 	cp profiles/$(NAME).yaml params.yaml
 
-mlflow: $(INSTALLED) ## Open the runs side by side in a browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+mlflow: $(INSTALLED) ## Show the runs side by side in a browser, at PORT=5000
+	@echo "Losses and weights of the runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?compareRunsMode=CHART"
+	mlflow ui --port $(PORT) --backend-store-uri sqlite:///mlflow.db
 
 bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation on the CPU, in minutes
 	python -m benchmarks.loader
 	python -m benchmarks.training --device cpu
-	python -m benchmarks.guidance_cost --device cpu --batch 2 --repeats 5
+	python -m benchmarks.guidance_cost --device cpu --repeats 21
 	python -m benchmarks.evaluation
 
 bench-gpu: $(INSTALLED) ## Measure training steps and guidance on a GPU

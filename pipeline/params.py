@@ -288,7 +288,9 @@ def load(path: Path | str = "params.yaml") -> Params:
         # As JSON, because strict models take YAML's lists for tuples only from there; YAML's dates are texts here.
         return Params.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelt key is both missing and unknown; the unknown one is what the user wrote.
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"])
         problem = {"extra_forbidden": "is no parameter", "missing": "is missing"}.get(first["type"])
         problem = problem or f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"

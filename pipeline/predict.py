@@ -112,6 +112,9 @@ def box_of(text: str | None, image: np.ndarray) -> np.ndarray:
         box = np.zeros(0)
     if box.shape != (4,) or not np.isfinite(box).all() or box[2:].min() <= 0:
         raise ValueError(f"--box {text} must be x,y,width,height in pixels, such as 40,20,120,300")
+    height, width = image.shape[:2]
+    if box[0] >= width or box[1] >= height or min(box[:2] + box[2:]) <= 0:
+        raise ValueError(f"--box {text} lies outside the image of {width}x{height} pixels")
     return box
 
 

@@ -22,6 +22,7 @@ class Tracker:
     def __init__(self, experiment: str, name: str, params: dict):
         self.experiment, self.name, self.params = experiment, name, params
         self.run_id: str | None = None
+        self._began = int(time.time() * 1000)
         self._rows: queue.Queue = queue.Queue()
         self._thread = threading.Thread(target=self._carry, name="mlflow", daemon=True)
 
@@ -41,7 +42,7 @@ class Tracker:
         self._rows.put(finished)
         self._thread.join(timeout)
         if self._thread.is_alive():
-            print(f"MLflow did not take everything in {timeout:.0f} s; history.csv has it", flush=True)
+            print(f"MLflow did not take everything in {timeout:.0f} s; the history has it", flush=True)
 
     def _carry(self) -> None:
         try:
@@ -54,7 +55,7 @@ class Tracker:
             client.set_terminated(self.run_id, "FINISHED" if finished else "KILLED")
         except Exception as error:
             print(
-                f"MLflow is left out of this run ({type(error).__name__}: {error}); history.csv has it all",
+                f"MLflow is left out of this run ({type(error).__name__}: {error}); the history has it all",
                 flush=True,
             )
 
@@ -86,7 +87,8 @@ class Tracker:
             tags = {"mlflow.source.name": "stages/train.py", "run": self.name}
             if name := os.environ.get("DVC_EXP_NAME"):
                 tags["dvc.experiment"] = name
-            self.run_id = client.create_run(experiment_id, run_name=self.name, tags=tags).info.run_id
+            run = client.create_run(experiment_id, start_time=self._began, run_name=self.name, tags=tags)
+            self.run_id = run.info.run_id
             self._send_params(client)
         else:
             client.update_run(self.run_id, status="RUNNING")

@@ -173,7 +173,12 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
                 f"{list(prepared)}; set input.size in params.yaml and run `dvc repro prepare`"
             )
         raw["input"]["size"] = [height, width]
-    manifest = read_json(paths.manifest(a.dataset))
+    if not (manifest_path := paths.manifest(a.dataset)).is_file():
+        raise ValueError(
+            f"{manifest_path} is not there: name {a.dataset} in `datasets` of params.yaml and in one of the "
+            f"lists below it, then run `dvc repro prepare@{a.dataset}`"
+        )
+    manifest = read_json(manifest_path)
     return {
         "dataset": a.dataset,
         "run": a.name,

@@ -57,6 +57,15 @@ def test_a_missing_key_is_named(changed):
         params.load(path)
 
 
+def test_of_a_misspelt_key_the_misspelling_is_named(changed):
+    path = changed("radius", 5)
+    raw = yaml.safe_load(path.read_text())
+    raw["train"]["epoch"] = raw["train"].pop("epochs")
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(params.ParamsError, match=r"train\.epoch is no parameter"):
+        params.load(path)
+
+
 def test_a_missing_or_broken_file_says_what_to_do(tmp_path):
     with pytest.raises(params.ParamsError, match="make profile NAME=demo"):
         params.load(tmp_path / "params.yaml")

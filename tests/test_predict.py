@@ -73,6 +73,8 @@ def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, mode
         (["--run", "elsewhere"], "must be dataset/run"),
         (["--run", "coco/a", "--box", "1,2,3"], "x,y,width,height"),
         (["--run", "coco/a", "--box", "1,2,-3,4"], "x,y,width,height"),
+        (["--run", "coco/a", "--box", "5000,2,30,40"], "lies outside the image"),
+        (["--run", "coco/a", "--box=-50,2,30,40"], "lies outside the image"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, image, monkeypatch, arguments, message):

@@ -40,7 +40,7 @@ def track(rows, run_id=None, finished=True) -> Tracker:
     tracker.start(run_id)
     for row in rows:
         tracker.log(row, 123.0)
-    tracker.close(finished, timeout=120)
+    tracker.close(finished, timeout=600)
     return tracker
 
 

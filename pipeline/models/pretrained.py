@@ -143,8 +143,9 @@ def read(path: Path | str) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(f"{path} cannot be read as weights alone ({reason}); fetch it again") from None
+        raise CheckpointError(
+            f"{path} is damaged, or holds something else than weights; fetch it again"
+        ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} holds no state dict; it must map names to tensors")

@@ -750,4 +750,6 @@ def _shown(estimate: Estimate) -> str:
 
 
 def _listed(gains: dict[str, float], decimals: int) -> str:
-    return ", ".join(f"{metric} {gain:+.{decimals}f}" for metric, gain in gains.items())
+    known = {metric: gain for metric, gain in gains.items() if not math.isnan(gain)}
+    nobody = [f"{metric}: nobody to measure it on" for metric in gains.keys() - known.keys()]
+    return ", ".join([f"{metric} {gain:+.{decimals}f}" for metric, gain in known.items()] + sorted(nobody))

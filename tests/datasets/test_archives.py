@@ -172,6 +172,31 @@ def test_an_archive_changed_after_download_is_refused(root, tmp_path):
         open_images("coco", data(folder), root)
 
 
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("val2017.zip", lambda content: content[: len(content) // 2], r"val2017\.zip is damaged, cut short"),
+        (
+            "annotations_trainval2017.zip",
+            lambda content: zip_bytes(
+                {f"annotations/person_keypoints_{s}2017.json": b"[1, 2]" for s in ("train", "val")}
+            ),
+            r"person_keypoints_train2017\.json",
+        ),
+    ],
+    ids=["cut", "not COCO"],
+)
+def test_what_is_of_no_use_is_not_recorded_and_the_right_file_follows(root, tmp_path, name, spoil, message):
+    folder = write_archives(tmp_path / "mine", coco_archives())
+    right = fetch("coco", data(folder), root)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(spoil(content))
+    with pytest.raises(ValueError, match=message):
+        fetch("coco", data(folder), root)
+    (folder / name).write_bytes(content)
+    assert fetch("coco", data(folder), root) == right
+
+
 def test_hashes_are_not_computed_twice(root, tmp_path, monkeypatch):
     folder = write_archives(tmp_path / "mine", coco_archives())
     first = fetch("coco", data(folder), root)
@@ -439,7 +464,7 @@ def test_killed_in_mid_unpacking(root, tmp_path):
     )
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(root)], env=here)
-    home, deadline = root / "data/archives/mpii", time.monotonic() + 20
+    home, deadline = root / "data/archives/mpii", time.monotonic() + 120
     while not list(home.glob("images-*.part")):
         assert time.monotonic() < deadline and child.poll() is None
         os.sched_yield()
@@ -469,5 +494,5 @@ archives.fetch("coco", SimpleNamespace(source="official"), Path(sys.argv[1]))
     sizes = ",".join(str(a.size) for a in coco.ARCHIVES)
     command = [sys.executable, "-c", code, str(root), site.url, sizes]
     children = [subprocess.Popen(command, env=here, stderr=subprocess.DEVNULL) for _ in range(2)]
-    assert [c.wait(timeout=30) for c in children] == [0, 0]
+    assert [c.wait(timeout=120) for c in children] == [0, 0]
     assert len(site.requests) == 3

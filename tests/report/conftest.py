@@ -79,7 +79,9 @@ def write_run(root: Path, run, params: Params, source, full_size, detections, er
         "data": {"source": source, "full_size": full_size, "archives_sha256": "ab" * 12},
         "train_params": {"train": {"precision": params.train.precision}},
         "map_iou": None,
-        "foreground": {"train": {"foreground_share": run.radius / 50}} if run.radius else None,
+        "foreground": {split: {"foreground_share": run.radius / 50} for split in ("train", "val")}
+        if run.radius
+        else None,
     }
     if run.dataset == "coco":
         samples, metrics["coco"] = {}, {"ground_truth": None, "detected": None}

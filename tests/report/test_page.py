@@ -116,7 +116,7 @@ def browser(tmp_path):
     browser = Browser(program, tmp_path / "profile")
     yield browser
     browser.ask("Browser.close")
-    browser.process.wait(timeout=30)
+    browser.process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def step_of(folder) -> int:
 
 
 def wait_for(path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not appear"
         time.sleep(0.01)
@@ -51,7 +51,7 @@ def test_kill_9_at_random_moments_and_resumed_ends_as_if_never_killed(tmp_path):
         # The loader's processes outlive their trainer for seconds; the next one need not wait for them.
         steps.append(step_of(killed))
     process = start(killed, groups=OFTEN)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0 and f"going on from step {steps[-1]} of 24" in output
     a, b = (torch.load(folder / "rank0.pt") for folder in (whole, killed))
     assert a["history"] == b["history"]
@@ -66,7 +66,7 @@ def test_a_signal_saves_and_ends_the_training_within_seconds(tmp_path, number):
     time.sleep(0.5)
     asked = time.monotonic()
     process.send_signal(number)
-    assert process.wait(30) == 128 + number and time.monotonic() - asked < 5
+    assert process.wait(120) == 128 + number and time.monotonic() - asked < 5
     assert step_of(tmp_path) > before
 
 
@@ -86,5 +86,5 @@ def test_a_signal_in_a_step_of_minutes_ends_it_within_seconds_and_keeps_the_chec
     time.sleep(0.5)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM and time.monotonic() - asked < 5
+    assert process.wait(120) == 128 + signal.SIGTERM and time.monotonic() - asked < 5
     assert (tmp_path / "run.pt").read_bytes() == kept
