@@ -99,7 +99,7 @@ class Ranks:
             dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
 
-    def any(self, number: int) -> int:
+    def largest(self, number: int) -> int:
         """The largest of the ranks' numbers, on every rank."""
         if self.ranks == 1:
             return number
@@ -209,7 +209,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
             task.tracker.log(history[-1], pace.rate())
 
     def leave_if_asked() -> None:
-        if number := ranks.any(signals.received):
+        if number := ranks.largest(signals.received):
             signals.safe.set()
             save()
             raise Interrupted(128 + number)
