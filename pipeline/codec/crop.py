@@ -73,18 +73,19 @@ def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
 
 
-def decode_image(data: bytes, name: str, reduce: int = 1) -> np.ndarray:
+def decode_image(data: bytes, name: str, reduce: int = 1, buffer: np.ndarray | None = None) -> np.ndarray:
     """Pixels (H, W, 4) uint8, RGB and an alpha of 255, of an encoded image, at 1/reduce of its size (1, 2, 4 or 8).
 
     Four channels, since OpenCV warps four more than twice as fast as three. Orientation tags are ignored, since
-    the labels were made without them. Raises BadImage, which names it.
+    the labels were made without them. The pixels of most JPEGs go into `buffer` (N,) uint8, if there is one and
+    they fit: they last until its next use. Raises BadImage, which names the image.
     """
     if reduce == 1:
         try:
             # The same pixels as OpenCV's, sooner.
-            return simplejpeg.decode_jpeg(data, "RGBA")
+            return simplejpeg.decode_jpeg(data, "RGBA", buffer=buffer)
         except ValueError:
-            pass  # No JPEG, or not a clean one: OpenCV judges.
+            pass  # No JPEG, not a clean one, or too large for the buffer: OpenCV judges.
     # OpenCV has names for the reduced sizes in grey and in BGR only; the size's bit goes with RGB too.
     size = {
         1: 0,

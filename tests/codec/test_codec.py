@@ -159,6 +159,18 @@ def test_decoded_pixels_are_opencvs(kind):
     assert (got[..., 3] == 255).all()
 
 
+def test_pixels_go_into_a_buffer_that_holds_them():
+    image = np.random.default_rng(4).integers(0, 255, (61, 83, 3), np.uint8)
+    data, buffer = cv2.imencode(".jpg", image)[1].tobytes(), np.empty(61 * 83 * 4, np.uint8)
+    got, alone = crop.decode_image(data, "a", buffer=buffer), crop.decode_image(data, "a")
+    assert np.shares_memory(got, buffer)
+    np.testing.assert_array_equal(got, alone)
+    too_small = buffer[:-1]
+    got = crop.decode_image(data, "a", buffer=too_small)
+    assert not np.shares_memory(got, too_small)
+    np.testing.assert_array_equal(got, alone)
+
+
 def test_a_jpeg_cut_short_does_not_decode():
     noise = np.random.default_rng(3).integers(0, 255, (97, 131, 3), np.uint8)
     with pytest.raises(crop.BadImage, match="cut"):
