@@ -61,7 +61,9 @@ def measure(options: argparse.Namespace, augment, images, people, out: Path) -> 
         return len(names)
 
     # Made once, as in a training.
-    whole, reduced = (loader.Crops(people, images, (256, 192), augment, 0, reduce) for reduce in (False, True))
+    whole, reduced = (
+        loader.Crops(people, images, (256, 192), augment, 0, reduce) for reduce in (False, True)
+    )
 
     def load(crops: loader.Crops) -> int:
         return sum(len(batch["row"]) for batch in loader.batches(crops, schedule, workers=0))

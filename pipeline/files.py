@@ -30,13 +30,18 @@ def record(manifest: Path, given: Iterable[Path]) -> None:
     write_json(manifest, rows)
 
 
-def check_recorded(path: Path, manifest: Path) -> None:
-    """Raise ValueError if a manifest is there and names no file with this name and content."""
+def check_recorded(key: str, path: Path, manifest: Path) -> None:
+    """Raise ValueError for no file, or if a manifest is there and names none with this name and content.
+
+    key: the parameter that names the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{key}: {path} is not there; name the file, or where it lies now")
     if not manifest.is_file():
         return
     recorded = {row["name"]: row["sha256"] for row in json.loads(manifest.read_text())}
     if recorded.get(path.name) != sha256(path):
         raise ValueError(
-            f"{path} is not the file that {manifest} records; "
+            f"{key}: {path} is not the file that {manifest} records; "
             f"`dvc repro --force download@{manifest.parent.name}` takes it as it is now"
         )

@@ -51,6 +51,8 @@ Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SWEEP_RADII = (3, 5, 9)
+# Of a folder under results/ or evaluated/.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,14 @@ class Train(Group):
 
 class Evaluate(Group):
     flip_test: bool
-    detections: str | None
+    detections: Annotated[str, StringConstraints(min_length=1)] | None
     oks_nms: Share
     keypoint_score: Share
 
 
 class Report(Group):
-    resamples: Positive
+    # With fewer, the ends of a 95% interval are not to be told.
+    resamples: Annotated[int, Field(ge=40)]
     seed: Seed
 
 
@@ -196,7 +199,7 @@ class Compute(Group):
 
 
 class Checkpoint(Group):
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, StringConstraints(pattern=NAME)]
     dataset: Dataset
     model: Baseline | Guided
     file: Annotated[str, StringConstraints(min_length=1)]
@@ -249,10 +252,25 @@ class Params(Group):
         names = [(run.dataset, run.name) for run in self.runs()]
         if len(set(names)) != len(names):
             raise ValueError("checkpoints: two runs have one name; give each file another")
+        if self.ablations and not self.radius_sweep:
+            raise ValueError(
+                f"ablations: {self.ablations} run on the datasets of radius_sweep, which names none"
+            )
+        for ablation in self.ablations:
+            if self.is_guided_itself(ablation):
+                raise ValueError(
+                    f"ablations: {ablation} is {self.guided} itself: see guidance.apply, or model.small.modules"
+                )
         backbone = self.guided.removeprefix("sg_")
         if backbone not in self.baselines:
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
         return self
+
+    def is_guided_itself(self, ablation: str) -> bool:
+        """Whether an ablation changes nothing: where stages have one module, the last is every one."""
+        one = self.guided == "sg_hrnet_small" and set(self.model.small.modules) == {1}
+        same = {"last_module", "every_module"} if one else set()
+        return ablation == self.guidance.apply or {ablation, self.guidance.apply} == same
 
     def radii(self, dataset: str) -> list[int]:
         """The radii at which the guided network is trained on a dataset."""
@@ -274,14 +292,27 @@ class Params(Group):
                     yield Run(dataset, given.model, None, 0, None, given.name)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key may stand twice: of two values the last would count, without a word."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice in one place", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path | str = "params.yaml") -> Params:
     """Read and check a parameter file; raises ParamsError, one sentence that names file and key."""
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = yaml.load(Path(path).read_text(), _Loader)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing; `make profile NAME=demo` writes one") from None
     except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not YAML: {error}") from None
+        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path} must hold keys and values; `make profile NAME=demo` writes a whole one")
     try:
@@ -296,5 +327,7 @@ def load(path: Path | str = "params.yaml") -> Params:
         problem = problem or f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
         if first["type"] == "value_error":
             problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "float_type" and isinstance(first["input"], str):
+            problem += ", which YAML reads as text: write 0.001 or 1.0e-3"
         separator = " " if first["type"] in ("extra_forbidden", "missing") else ": "
         raise ParamsError(f"{path}: {key}{separator if key else ''}{problem}") from None

@@ -123,16 +123,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("--run", required=True, help="such as coco/sg_hrnet_w32-r5-s0")
     parser.add_argument("--box", help="x,y,width,height of the person in pixels; else the whole image")
-    parser.add_argument("--output", type=Path, help="the picture; else the image's name with -pose.png, here")
+    parser.add_argument(
+        "--output", type=Path, help="the picture, a PNG; else the image's name with -pose.png, here"
+    )
     a = parser.parse_args(arguments)
     try:
         dataset, _, name = a.run.removeprefix("runs/").strip("/").partition("/")
         if dataset not in KEYPOINTS or not name:
             raise ValueError(f"--run {a.run} must be dataset/run, a folder under runs/")
+        output = a.output or Path(f"{a.image.stem}-pose.png")
+        if output.suffix.lower() != ".png":
+            raise ValueError(f"--output {output} must end with .png, as that is what is written")
         image = crop.decode_image(a.image.read_bytes(), str(a.image))
         box = box_of(a.box, image)
         found = predict(image, box, paths.run(dataset, name), loop.Ranks.join("auto").device)
-        output = a.output or Path(f"{a.image.stem}-pose.png")
         output.write_bytes(picture(image, box, found, dataset))
     except (ValueError, OSError) as error:
         sys.exit(f"predict: {error}")

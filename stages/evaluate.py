@@ -8,6 +8,7 @@ lists that name, else into evaluated/DATASET/NAME.
 import argparse
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def evaluate(*arguments: str) -> None:
     device = loop.Ranks.join(p.compute.device).device
     torch.backends.cudnn.deterministic = True
 
+    if a.dataset == "coco" and p.evaluate.detections:
+        files.check_recorded(
+            "evaluate.detections", paths.given(p.evaluate.detections), paths.given_boxes("coco")
+        )
     people_folder = paths.people(a.dataset)
     people = People.load(people_folder / "val.npz")
     images = archives.open_images(a.dataset, p.data, paths.project_root())
@@ -111,7 +116,6 @@ def score_coco(network, people, found, images, settings, device, out: Path) -> t
     detected = None
     if settings.evaluate.detections:
         file = paths.given(settings.evaluate.detections)
-        files.check_recorded(file, paths.given_boxes("coco"))
         boxes, box_score = coco.load_detections(file, read_json(annotations), settings.input.size)
         detected = boxes, inference.predict(network, boxes, images, settings, device), box_score
     values, samples = {"ground_truth": None, "detected": None}, {}
@@ -148,6 +152,8 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
         if a.run or not (a.model and a.dataset):
             parser.error("--weights needs --model and --dataset, and no run")
         a.name = a.name or a.weights.stem
+        if not re.match(params.NAME, a.name):
+            parser.error(f"{a.name!r} cannot name a folder of results; give another by --name")
     elif len(a.run) != 2 or a.model or a.dataset or a.name or a.input_size:
         parser.error("name a dataset and a run, or a file by --weights")
     else:

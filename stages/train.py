@@ -97,7 +97,7 @@ def train(dataset: str, name: str) -> None:
 
     file = pretrained.find(run.model, p.model.pretrained, p.data.source, root)
     if file:
-        files.check_recorded(file, paths.given_weights(dataset))
+        files.check_recorded("model.pretrained", file, paths.given_weights(dataset))
 
     # Only what dvc.yaml has this run depend on: a value that it does not use must not change its output.
     groups = ("input", "heatmap", "augment", "model", "train")
@@ -119,6 +119,8 @@ def train(dataset: str, name: str) -> None:
             "archives_sha256": fingerprint(manifest),
         },
         "params": used,
+        # Batch norm sees each rank's share of a batch.
+        "ranks": ranks.ranks,
     }
     # What changes the numbers and must never go on from an old checkpoint, but is no property of the run.
     here = {
@@ -128,7 +130,6 @@ def train(dataset: str, name: str) -> None:
         "first_weights": file and files.sha256(file),
         "torch": torch.__version__,
         "device": ranks.device.type,
-        "ranks": ranks.ranks,
     }
     tracker = Tracker(dataset, name, description) if ranks.rank == 0 else NoTracker()
     task = loop.Task(

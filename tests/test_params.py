@@ -39,6 +39,9 @@ def changed(tmp_path):
         ("loss.lambda", "small", r"loss\.lambda: "),
         ("compute.device", "tpu", r"compute\.device: "),
         ("data", None, "data: "),
+        ("train.lr", "1e-3", r"train\.lr: .*reads as text: write 0\.001"),
+        ("evaluate.detections", "", r"evaluate\.detections: "),
+        ("ablations", ["every_module"], "ablations: every_module is sg_hrnet_small itself"),
     ],
 )
 def test_a_wrong_value_is_an_error_of_one_sentence_that_names_the_key(changed, key, value, message):
@@ -46,6 +49,24 @@ def test_a_wrong_value_is_an_error_of_one_sentence_that_names_the_key(changed, k
     with pytest.raises(params.ParamsError, match=message) as error:
         params.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_ablation_without_a_dataset_to_run_on_or_that_changes_nothing_is_an_error(tmp_path):
+    lists = {"radius_sweep": [], "radius_only": ["mpii", "coco"], "ablations": ["no_seg_loss"]}
+    with pytest.raises(params.ParamsError, match=r"ablations: .* datasets of radius_sweep, which names none"):
+        params.load(write_params(tmp_path / "params.yaml", lists))
+    same = {"guidance.apply": "stage_input", "ablations": ["stage_input"]}
+    with pytest.raises(params.ParamsError, match="ablations: stage_input is sg_hrnet_small itself"):
+        params.load(write_params(tmp_path / "params.yaml", same))
+    other = {"model.small.modules": [1, 1, 2], "ablations": ["every_module"]}
+    assert params.load(write_params(tmp_path / "params.yaml", other)).ablations == ["every_module"]
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path):
+    text = (ROOT / "profiles" / "demo.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("radius: 5\n", "radius: 5\nradius: 9\n"))
+    with pytest.raises(params.ParamsError, match=r"params\.yaml.*the key 'radius' stands twice"):
+        params.load(tmp_path / "params.yaml")
 
 
 def test_a_missing_key_is_named(changed):

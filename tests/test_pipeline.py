@@ -139,7 +139,4 @@ def test_a_wrong_parameter_stops_the_stage_with_one_sentence(project):
     finally:
         (project / "params.yaml").write_text(text)
     assert stage.returncode == 1
-    assert stage.stderr.strip() in (
-        "stages.prepare: params.yaml: augment.rotation_sd is no parameter",
-        "stages.prepare: params.yaml: augment.rotation_std is missing",
-    )
+    assert stage.stderr.strip() == "stages.prepare: params.yaml: augment.rotation_sd is no parameter"

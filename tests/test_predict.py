@@ -93,6 +93,12 @@ def test_a_file_that_is_no_image_is_named(tmp_path, monkeypatch):
         predict.main(["notes.txt", "--run", "coco/a"])
 
 
+def test_a_picture_under_another_format_s_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"--output pose\.jpg must end with \.png"):
+        predict.main(["street.png", "--run", "coco/a", "--output", "pose.jpg"])
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     folder = run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
     run = json.loads((folder / "run.json").read_text())

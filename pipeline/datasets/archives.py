@@ -206,7 +206,7 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset
             return Found(archive, folder, _unpacked_entry(archive, folder, ledger))
     looked = ", ".join(str(f) for f in folders)
     raise MissingArchive(
-        f"{archive.name}, an archive of {dataset}, is not there, packed or unpacked; looked in {looked}"
+        f"{archive.name}, an archive of {dataset}, is not there, packed or unpacked; looked in {looked} (data.source)"
     )
 
 

@@ -1,5 +1,6 @@
 """The table of people: what every dataset becomes, and all that the later stages know of labels."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ class People:
         try:
             with np.load(path, allow_pickle=False) as file:
                 columns = {f.name: file[f.name] for f in fields(cls)}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path} is not a table of people ({error}); run the stage `prepare` again"
             ) from error

@@ -457,6 +457,8 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             raise ValueError(
                 f"{path} is not what benchmarks.guidance_cost writes ({error!r}); measure again, or delete it"
             ) from None
+        # As they are shown.
+        low, high, memory = (round(number, 3) for number in (low, high, memory))
         verdicts = cost_verdict(low, high), cost_verdict(memory, memory)
         for claim, text, verdict in zip(claims, shown, verdicts, strict=True):
             part = f"{claim.part}, {facts['machine']}"
@@ -531,6 +533,7 @@ def _against_ablations(results: Results, claim: Claim, names: tuple[str, ...]) -
     guided = results.guided(claim.dataset)
     if guided is None:
         return _absent(claim)
+    names = tuple(name for name in names if not results.params.is_guided_itself(name))
     others = {name: results.ablation(claim.dataset, name) for name in names}
     others = {name: group for name, group in others.items() if group is not None}
     if not others:
@@ -559,7 +562,7 @@ def _similar_speed(results: Results, dataset: str) -> Claim:
         "",
         "similar speed",
         notes=(
-            "Speed is the logarithm of how far a loss falls from the first epoch to the last; "
+            "Speed is the logarithm of how far a loss falls from the first logged epoch to the last; "
             "the difference is the gap between both tasks with fixed weights minus the gap with dynamic ones.",
         ),
     )
@@ -616,12 +619,12 @@ def _attention(results: Results, dataset: str) -> Iterator[Claim]:
     claim = Claim(
         12,
         "faster",
-        "Attention focuses faster under supervision than without (IoU of the maps, mean over all epochs)",
+        "Attention focuses faster under supervision than without (IoU of the maps, mean over the validated epochs)",
         "Section 5",
         dataset,
         "",
         "faster",
-        notes=("IoU of the maps in percent, mean over the four; faster: mean over all epochs.",),
+        notes=("IoU of the maps in percent, mean over the four; faster: mean over the validated epochs.",),
     )
     accurate = replace(
         claim,
@@ -650,7 +653,8 @@ def _attention(results: Results, dataset: str) -> Iterator[Claim]:
 
 
 def _falls(group: Group) -> list[tuple[float, float]] | None:
-    """By how much the logarithms of (keypoint, segmentation) losses fall from first to last epoch, for each seed.
+    """By how much the logarithms of (keypoint, segmentation) losses fall from first to last logged epoch, for each
+    seed.
 
     None where a history has fewer than two epochs.
     """
@@ -666,7 +670,7 @@ def _falls(group: Group) -> list[tuple[float, float]] | None:
 
 
 def _ious(group: Group) -> list[float]:
-    """For each seed the IoU of the maps, percent, mean over maps and epochs; nan where it was not logged."""
+    """For each seed the IoU of the maps, percent, mean over maps and validated epochs; nan where it was not logged."""
     histories = (group.history(seed) for seed in range(len(group.runs)))
     return [100 * float(history.filter(regex="^iou_").mean(axis=1).mean()) for history in histories]
 

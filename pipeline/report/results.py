@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -262,7 +263,7 @@ class Results:
 
 
 def printable(params: Params) -> dict:
-    """All parameters but `compute`, which changes no result. Of paths only the name: they tell of a machine."""
+    """All parameters but `compute`, on which no stage depends. Of paths only the name: they tell of a machine."""
     found = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
     if found["data"]["source"] not in ("demo", "official"):
         found["data"]["source"] = "folder"
@@ -306,3 +307,5 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(file)
     except FileNotFoundError:
         raise MissingResult(f"{path} is missing; run the stage `evaluate` again") from None
+    except (EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise MissingResult(f"{path} is damaged ({error}); run the stage `evaluate` again") from None

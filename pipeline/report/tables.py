@@ -214,6 +214,8 @@ def _reported(line: dict[str, str], table: str) -> Row:
     name = line["method"]
     if line.get("backbone"):
         name += f", {line['backbone']}"
+    if (line.get("model"), line.get("pretraining")) == ("hrnet_w32", "N"):
+        name += ", no pretraining"
     return Row(
         method=name,
         measured=False,
@@ -221,7 +223,8 @@ def _reported(line: dict[str, str], table: str) -> Row:
         box=line.get("box", "label"),
         input_size=line.get("input_size", ""),
         pretraining=line.get("pretraining", ""),
-        params=line.get("params", ""),
+        # Table 2 prints millions without the M.
+        params=line.get("params", "").rstrip("M") + "M" if line.get("params", "-") != "-" else "",
         gflops=line.get("gflops", ""),
         gmacs=None,
         radius=int(line["radius"]) if line.get("radius") else None,

@@ -219,7 +219,8 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
 
     with _Signals() as signals, _Pace(f"{run.dataset}/{run.name}", schedule, options, ranks) as pace:
         network.train()
-        if step and step % schedule.steps_per_epoch == 0 and (history or [{}])[-1].get("kind") != "epoch":
+        validated = history and (history[-1]["kind"], history[-1]["step"]) == ("epoch", step)
+        if step and step % schedule.steps_per_epoch == 0 and not validated:
             end_epoch(step // schedule.steps_per_epoch - 1)
             leave_if_asked()
         for batch in batches:

@@ -70,8 +70,12 @@ def test_columns_of_unequal_length_are_refused():
         })  # fmt: skip
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path):
-    (tmp_path / "a.npz").write_bytes(b"PK nothing")
+@pytest.mark.parametrize("content", [b"PK nothing", b"", "half"])
+def test_a_file_that_is_no_table_is_named(tmp_path, content):
+    if content == "half":
+        some_people(9).save(tmp_path / "a.npz")
+        content = (tmp_path / "a.npz").read_bytes()[:1500]
+    (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.npz is not a table of people .*prepare"):
         People.load(tmp_path / "a.npz")
 

@@ -69,12 +69,15 @@ def test_a_detectors_file_that_is_not_there_is_named(place):
 def test_a_file_that_changed_since_is_refused_with_what_takes_it(place):
     boxes, manifest = place / "boxes.json", paths.given_boxes("coco")
     boxes.write_text("[1]")
-    files.check_recorded(boxes, manifest)
+    files.check_recorded("evaluate.detections", boxes, manifest)
     files.record(manifest, [boxes])
-    files.check_recorded(boxes, manifest)
+    files.check_recorded("evaluate.detections", boxes, manifest)
     boxes.write_text("[2]")
     with pytest.raises(ValueError, match=r"boxes\.json is not the file .* --force download@coco"):
-        files.check_recorded(boxes, manifest)
+        files.check_recorded("evaluate.detections", boxes, manifest)
+    boxes.unlink()
+    with pytest.raises(ValueError, match=r"evaluate\.detections: .*boxes\.json is not there"):
+        files.check_recorded("evaluate.detections", boxes, manifest)
 
 
 def test_imagenet_weights_are_found_in_the_folder_or_named_with_where_they_were_looked_for(tmp_path):

@@ -1,6 +1,7 @@
 """The stage evaluate on a small workspace: its files, the same bytes every time, others' tools and checkpoints."""
 
 import json
+import pathlib
 import shutil
 
 import cv2
@@ -208,3 +209,23 @@ def test_what_is_missing_is_named(place, arguments, message):
     workspace("mpii")
     with pytest.raises(ValueError, match=message):
         stage.evaluate(*arguments)
+
+
+@pytest.mark.parametrize("name", ["../..", "/tmp", "..", ""])
+def test_results_of_a_checkpoint_go_into_a_folder_of_their_own(place, capsys, name):
+    workspace("mpii")
+    weights = pathlib.Path(name or "..") / "weights file.pth"
+    arguments = ("--weights", str(weights), "--model", "hrnet_small", "--dataset", "mpii", "--name", name)
+    with pytest.raises(SystemExit):
+        stage.evaluate(*arguments)
+    assert "cannot name a folder of results" in capsys.readouterr().err
+
+
+def test_a_detectors_file_that_is_gone_is_named_before_any_result_goes(place):
+    workspace("coco", "found/boxes.json")
+    out = stage.paths.results("coco", "hrnet_small-s0")
+    out.mkdir(parents=True)
+    (out / "before").write_text("kept")
+    with pytest.raises(ValueError, match=r"evaluate\.detections: .*boxes\.json is not there"):
+        stage.evaluate("coco", "hrnet_small-s0")
+    assert (out / "before").is_file()

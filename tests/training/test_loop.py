@@ -119,6 +119,26 @@ def test_stopped_by_sigterm_and_resumed_ends_as_if_never_stopped(make_task, tmp_
     assert equal(whole, run(task, tmp_path, "stopped"))
 
 
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_validation_that_a_signal_stops_is_made_up_for(make_task, tmp_path, monkeypatch, log_every):
+    task = make_task(train={"validate_every": 1, "log_every": log_every})
+    whole = run(task, tmp_path, "whole")
+    validate, calls = loop.validate, 0
+
+    def signalled(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return validate(*arguments)
+
+    monkeypatch.setattr(loop, "validate", signalled)
+    with pytest.raises(SystemExit):
+        run(task, tmp_path, "stopped")
+    assert equal(whole, run(task, tmp_path, "stopped"))
+    assert [row["epoch"] for row in whole["history"] if row["kind"] == "epoch"] == [0, 1, 2]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_images(make_task, tmp_path):
     with pytest.raises(
         loop.NotFinite, match=r"step \d+ is no finite number .* try a lower train\.lr .*\d\.jpg"
