@@ -161,7 +161,7 @@ def speed() -> None:
             lambda matches=matches: oks.summarise(matches, "detected", weights),
             1,
         )
-    results.write(results.FOLDER, "evaluation", torch.device("cpu"), ratios, rows, COLUMNS)
+    print(results.write(results.FOLDER, "evaluation", torch.device("cpu"), ratios, rows, COLUMNS))
 
 
 def coverage(trials: int = 500, images: int = 300, resamples: int = 400) -> None:

@@ -155,6 +155,9 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # float32 as in training, never TF32.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
     if options.peak:
         print(peak_megabytes(*options.peak, options))
         return
@@ -167,7 +170,7 @@ def main() -> None:
             row[f"{what}_peak_mb"] = float(peak)
     print(results.table(rows, COLUMNS), end="")
     settings = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
-    results.write(options.out, "guidance_cost", torch.device(options.device), settings, rows, COLUMNS)
+    print(results.write(options.out, "guidance_cost", torch.device(options.device), settings, rows, COLUMNS))
 
 
 if __name__ == "__main__":

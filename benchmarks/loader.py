@@ -91,7 +91,7 @@ def measure(options: argparse.Namespace, augment, images, people, out: Path) -> 
         "images_a_round": len(names),
         "opencv": cv2.__version__,
     }
-    results.write(out, "loader", torch.device("cpu"), facts, rows, COLUMNS)
+    print(results.write(out, "loader", torch.device("cpu"), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def main() -> None:
         rows.append({"dataset": dataset} | json.loads(done.stdout.splitlines()[-1]))
     print(results.table(rows, COLUMNS), end="")
     checked = check_images(options.images, options.folder)
-    results.write(options.out, "prepare_scale", torch.device("cpu"), checked, rows, COLUMNS)
+    print(results.write(options.out, "prepare_scale", torch.device("cpu"), checked, rows, COLUMNS))
     limits = {
         "prepare takes over 60 s": sum(row["seconds"] for row in rows) > 60,
         "prepare takes over 2 GB": max(row["peak_mb"] for row in rows) > 2000,

@@ -35,10 +35,8 @@ def table(rows: list[dict], columns: dict[str, str], header: bool = True) -> str
     return "\n".join(lines) + "\n"
 
 
-def write(
-    folder: Path, what: str, device: torch.device, facts: dict, rows: list[dict], columns: dict
-) -> None:
-    """folder/<what>-<device>.json and .txt."""
+def write(folder: Path, what: str, device: torch.device, facts: dict, rows: list[dict], columns: dict) -> str:
+    """Write folder/<what>-<device>.json and .txt; returns what is to be said of them."""
     folder.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     report = {
@@ -51,4 +49,4 @@ def write(
     path.with_suffix(".json").write_text(json.dumps(report | {"rows": rows}, indent=2) + "\n")
     head = "\n".join(f"{key}: {value}" for key, value in report.items())
     path.with_suffix(".txt").write_text(f"{head}\n\n{table(rows, columns)}")
-    print(f"{head}\nwritten to {path}.json and .txt")
+    return f"{head}\nwritten to {path}.json and .txt"

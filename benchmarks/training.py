@@ -6,7 +6,8 @@
 A step is that of pipeline/training/loop.py, on crops that lie in the host's memory: copy, targets, forward,
 losses, DWA, backward, Adam. `outside` is the share of its time that a step of forward, losses, backward and Adam
 alone does not take. FLOP/s count multiply-adds as two, and backward as twice forward; `of ceiling` compares them
-with a matrix product of the same type on the same device.
+with a matrix product of the same type on the same device, and `of copy` the batches' bytes with what copying from
+the host's pinned memory reaches.
 """
 
 import argparse
@@ -149,6 +150,7 @@ def measure(name: str, rung: Rung, batch: int, device: torch.device, steps: int,
         "spread": [batch / max(pair[0] for pair in pairs), batch / min(pair[0] for pair in pairs)],
         "outside": median(1 - bare / whole for whole, bare in pairs),
         "warmup_seconds": warmup,
+        "bytes_an_image": sum(tensor.nbytes for tensor in training.host) / batch,
     }
     if device.type == "cuda":
         row["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 2**30
@@ -172,6 +174,20 @@ def ceiling(bfloat16: bool, tf32: bool, device: torch.device) -> float:
     return 2 * side**3 / min(seconds[2:])
 
 
+def copying(device: torch.device) -> float:
+    """Bytes a second from the host's memory, pinned for a GPU, to the device."""
+    host = torch.ones(1 << 26, dtype=torch.uint8)
+    host = host.pin_memory() if device.type == "cuda" else host
+    there, seconds = torch.empty_like(host, device=device), []
+    for _ in range(12):
+        began = time.perf_counter()
+        there.copy_(host, non_blocking=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return len(host) / min(seconds[2:])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -185,7 +201,9 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     gpu = device.type == "cuda"
-    rows, ceilings = [], {}
+    rows, ceilings, copy_rate = [], {}, copying(device)
+    facts = {"input_size": SIZE, "steps": options.steps, "rounds": options.rounds}
+    facts["copy_gigabytes_per_second"] = copy_rate / 1e9
     for name in options.networks:
         for batch in options.batch or ([32, 256] if gpu else [2]):
             for rung in LADDER if gpu else ON_CPU:
@@ -203,14 +221,16 @@ def main() -> None:
                 )
                 flops = 6e9 * count(shape, SIZE).gmacs * row["images_per_second"]
                 row |= {"tflops": flops / 1e12, "of_ceiling": flops / ceilings[kind]}
+                row["of_copy"] = row["bytes_an_image"] * row["images_per_second"] / copy_rate
                 rows.append({"network": name, "batch": batch, "step": rung.title} | row)
                 print(results.table(rows[-1:], COLUMNS, header=len(rows) == 1), end="", flush=True)
-    facts = {"input_size": SIZE, "steps": options.steps, "rounds": options.rounds}
-    facts["matmul_tflops"] = {
-        ("bfloat16" if bf16 else "TF32" if tf32 and gpu else "float32"): value / 1e12
-        for (bf16, tf32), value in ceilings.items()
-    }
-    results.write(options.out, "training", device, facts, rows, COLUMNS)
+                facts["matmul_tflops"] = {
+                    ("bfloat16" if bf16 else "TF32" if tf32 and gpu else "float32"): value / 1e12
+                    for (bf16, tf32), value in ceilings.items()
+                }
+                # After each row: what is measured stays, whatever ends the next.
+                said = results.write(options.out, "training", device, facts, rows, COLUMNS)
+    print(said)
 
 
 COLUMNS = {
@@ -220,6 +240,7 @@ COLUMNS = {
     "images_per_second": "{:17.2f}",
     "tflops": "{:8.3f}",
     "of_ceiling": "{:10.1%}",
+    "of_copy": "{:8.2%}",
     "outside": "{:8.1%}",
     "warmup_seconds": "{:14.1f}",
 }

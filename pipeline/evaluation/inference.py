@@ -93,6 +93,8 @@ def predict(
         joints.append(torch.cat([heatmap_xy_BK2, score_BK[..., None]], -1))
         if maps is not None and map_logits_B4HW is not None:
             truth = torch.from_numpy(segmentation.unpack(maps[batch["row"].numpy()], size))
+            # A copy from memory that is not pinned may wait for what the device does.
+            truth = truth.pin_memory() if device.type == "cuda" else truth
             ious.append(segmentation.iou(map_logits_B4HW > 0, truth.to(device, non_blocking=True)))
     joints = torch.cat(joints).cpu().numpy()
     return Predictions(

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -153,7 +154,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> dict:
         print(f"going on from step {step} of {schedule.epochs * schedule.steps_per_epoch}", flush=True)
     schedule.start = step
     task.tracker.start(state["tracking"] if state else None)
-    forward = _parallel(network, options.compile, ranks)
+    forward = _parallel(network, options, ranks)
     pin = device.type == "cuda"
     batches = loader.batches(crops, schedule, params.compute.workers, pin)
     val_crops = loader.Crops(task.val, task.images, params.input.size)
@@ -351,7 +352,7 @@ def _choose_algorithms(deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
 
 
-def _parallel(network: torch.nn.Module, compiled: bool, ranks: Ranks) -> Callable:
+def _parallel(network: torch.nn.Module, options, ranks: Ranks) -> Callable:
     """The network's forward pass, on all ranks, compiled.
 
     Batch norm normalises by each rank's part of the batch. Running statistics are those of rank 0, which
@@ -359,8 +360,17 @@ def _parallel(network: torch.nn.Module, compiled: bool, ranks: Ranks) -> Callabl
     """
     forward = network
     if ranks.ranks > 1:
-        forward = torch.nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
-    if compiled:
+        with warnings.catch_warnings():
+            # PyTorch 2.13 has another name for broadcast_buffers, which 2.11 does not know.
+            warnings.simplefilter("ignore", FutureWarning)
+            forward = torch.nn.parallel.DistributedDataParallel(
+                forward,
+                broadcast_buffers=False,
+                # Else it rearranges its buckets after the first step, a resumed training's too, and three ranks or
+                # more add up a gradient in another order.
+                find_unused_parameters=options.deterministic,
+            )
+    if options.compile:
         # CUDA graphs on a single GPU only: PyTorch's issues 113809 and 140395 tell of them under
         # DistributedDataParallel, and are open.
         graphs = ranks.device.type == "cuda" and ranks.ranks == 1

@@ -35,6 +35,7 @@ def test_the_losses_are_those_of_the_cpu(make_task, tmp_path, radius, train):
 
 @pytest.mark.parametrize("train", [{}, FULL_SPEED], ids=["float32", "bfloat16, compiled, CUDA graphs"])
 def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path, train):
+    torch._dynamo.utils.counters.clear()
     # Six steps an epoch, of which none is logged.
     task = make_task(train=train | {"batch_size": 2, "epochs": 1, "log_every": 1000})
     run(task, tmp_path, "compiles, and leaves tables on the GPU")
@@ -55,6 +56,7 @@ def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path,
     before_step = before_read[:12:2]
     # The first steps of a compiled network record its graphs.
     assert before_step[3] == before_step[4] == before_step[5]
+    assert not torch._dynamo.utils.counters["inductor"]["cudagraph_skips"], "compiled without its CUDA graphs"
     assert before_read[-1] > before_step[5], "validation and saving wait: if they were not seen, nothing was"
 
 
