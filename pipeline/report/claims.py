@@ -162,7 +162,9 @@ def to_csv(claims: list[Claim]) -> str:
         del row["notes"]
         for name in ("difference", "low", "high"):
             value = row[name]
-            row[name] = "" if value is None or math.isnan(value) else f"{value:.2f}"
+            # Numbers of parameters, else points.
+            decimals = 0 if claim.part == "parameters" else 2
+            row[name] = "" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
         rows.append({"claim": row.pop("number"), **row})
     return tables.csv_text(rows)
 

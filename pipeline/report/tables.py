@@ -393,8 +393,10 @@ def _readable(table: Table) -> "pd.DataFrame":
 
 def to_markdown(table: Table) -> str:
     cells = _readable(table)
+    known, said = notes(), table_notes(table)
+    marks = [sorted(said.index(note) + 1 for note in row.notes) for row in table.rows]
+    cells["Method"] += [f"<sup>{', '.join(map(str, mark))}</sup>" if mark else "" for mark in marks]
     lines = [cells.columns, ["---"] * len(cells.columns), *cells.to_numpy()]
-    known = notes()
     return (
         "\n".join(
             [
@@ -402,7 +404,7 @@ def to_markdown(table: Table) -> str:
                 "",
                 *("| " + " | ".join(line) + " |" for line in lines),
                 "",
-                *(f"- {known[note]}" for note in table_notes(table)),
+                *(f"{number}. {known[note]}" for number, note in enumerate(said, 1)),
             ]
         ).rstrip()
         + "\n"

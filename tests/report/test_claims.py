@@ -132,6 +132,11 @@ def test_costs_that_nobody_measured_say_how_to_measure_them(results):
     )
 
 
+def test_a_difference_in_parameters_is_a_whole_number(results):
+    rows = list(csv.DictReader(io.StringIO(claims.to_csv(claims.judge(results(**PAPER))))))
+    assert [row["difference"] for row in rows if row["part"] == "parameters"] == ["37124"]
+
+
 def test_the_committed_costs_can_be_read(results):
     found = results(**PAPER)
     found.root = ROOT

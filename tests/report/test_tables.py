@@ -135,6 +135,11 @@ def test_markdown_and_latex_hold_each_row(results):
     markdown, latex = tables.to_markdown(table), tables.to_latex(table)
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(table.rows) and len({line.count("|") for line in lines}) == 1
+    row = next(index for index, row in enumerate(table.rows) if row.reported.get("AP") == "76.3")
+    said = tables.table_notes(table)
+    marks = re.search(r"<sup>([\d, ]+)</sup>", lines[2 + row])[1].split(", ")
+    assert {said[int(mark) - 1] for mark in marks} == set(table.rows[row].notes)
+    assert all(f"\n{number}. {tables.notes()[note]}" in markdown for number, note in enumerate(said, 1))
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
     assert body.count(r"\\") == len(table.rows)
     assert not re.search(r"(?<!\\)[%#_]", body)
