@@ -23,6 +23,7 @@ import torch
 from benchmarks import results
 from pipeline.models import build
 from pipeline.models.complexity import count
+from pipeline.training import loop
 from pipeline.training.losses import heatmap_loss, segmentation_loss
 
 NETWORKS = {"HRNet": (False, None), "bilinear HRNet": (True, "bilinear_hrnet"), "SG-HRNet": (True, None)}
@@ -156,8 +157,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # float32 as in training, never TF32.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
+    loop.Ranks.join(options.device)
     if options.peak:
         print(peak_megabytes(*options.peak, options))
         return

@@ -269,8 +269,8 @@ class Params(Group):
     def is_guided_itself(self, ablation: str) -> bool:
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""
         one = self.guided == "sg_hrnet_small" and set(self.model.small.modules) == {1}
-        same = {"last_module", "every_module"} if one else set()
-        return ablation == self.guidance.apply or {ablation, self.guidance.apply} == same
+        applied = self.guidance.apply
+        return ablation == applied or (one and (applied, ablation) == ("last_module", "every_module"))
 
     def radii(self, dataset: str) -> list[int]:
         """The radii at which the guided network is trained on a dataset."""
@@ -327,7 +327,15 @@ def load(path: Path | str = "params.yaml") -> Params:
         problem = problem or f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
         if first["type"] == "value_error":
             problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "float_type" and isinstance(first["input"], str):
-            problem += ", which YAML reads as text: write 0.001 or 1.0e-3"
+        if first["type"] == "float_type" and (number := _as_number(first["input"])):
+            problem += f", which YAML reads as text: write {number}"
         separator = " " if first["type"] in ("extra_forbidden", "missing") else ": "
         raise ParamsError(f"{path}: {key}{separator if key else ''}{problem}") from None
+
+
+def _as_number(value) -> str | None:
+    """A text such as 1e-3, for YAML no number without a point, as YAML writes that number."""
+    try:
+        return yaml.safe_dump(float(value)).split()[0] if isinstance(value, str) else None
+    except ValueError:
+        return None

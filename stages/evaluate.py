@@ -152,7 +152,7 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
         if a.run or not (a.model and a.dataset):
             parser.error("--weights needs --model and --dataset, and no run")
         a.name = a.name or a.weights.stem
-        if not re.match(params.NAME, a.name):
+        if not re.fullmatch(params.NAME, a.name):
             parser.error(f"{a.name!r} cannot name a folder of results; give another by --name")
     elif len(a.run) != 2 or a.model or a.dataset or a.name or a.input_size:
         parser.error("name a dataset and a run, or a file by --weights")

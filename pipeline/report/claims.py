@@ -162,9 +162,8 @@ def to_csv(claims: list[Claim]) -> str:
         del row["notes"]
         for name in ("difference", "low", "high"):
             value = row[name]
-            # Numbers of parameters, else points.
-            decimals = 0 if claim.part == "parameters" else 2
-            row[name] = "" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+            shown = str(value) if isinstance(value, int) else f"{value or 0:.2f}"
+            row[name] = "" if value is None or math.isnan(value) else shown
         rows.append({"claim": row.pop("number"), **row})
     return tables.csv_text(rows)
 
@@ -389,7 +388,7 @@ def _costs(results: Results) -> Iterator[Claim]:
         "",
         "28.5M and 28.5M",
         measured=f"{params[0]:,} against {params[1]:,}",
-        difference=float(params[0] - params[1]),
+        difference=params[0] - params[1],
         verdict=SUPPORTED if cut[0] == cut[1] else CONTRADICTED,
         data=source,
         notes=(f"Parameters as printed: {cut[0]}M against {cut[1]}M.", _CUT),
@@ -450,7 +449,7 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             low, high = ours["train_low"], ours["train_high"]
             memory = ours["train_peak_mb"] / theirs["train_peak_mb"]
             shown = (
-                f"{ours['train_ratio']:.3f} (quartiles {low:.3f} to {high:.3f}): {ours['train_ms']:.0f} against "
+                f"{ours['train_ratio']:.3f} (quartiles {low:.4f} to {high:.4f}): {ours['train_ms']:.0f} against "
                 f"{theirs['train_ms']:.0f} ms; prediction alone {ours['infer_ratio']:.3f}",
                 f"{memory:.3f}: {ours['train_peak_mb']:.0f} against {theirs['train_peak_mb']:.0f} MiB",
             )
@@ -459,8 +458,6 @@ def _time_and_memory(folder: Path) -> Iterator[Claim]:
             raise ValueError(
                 f"{path} is not what benchmarks.guidance_cost writes ({error!r}); measure again, or delete it"
             ) from None
-        # As they are shown.
-        low, high, memory = (round(number, 3) for number in (low, high, memory))
         verdicts = cost_verdict(low, high), cost_verdict(memory, memory)
         for claim, text, verdict in zip(claims, shown, verdicts, strict=True):
             part = f"{claim.part}, {facts['machine']}"

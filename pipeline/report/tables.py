@@ -214,8 +214,10 @@ def _reported(line: dict[str, str], table: str) -> Row:
     name = line["method"]
     if line.get("backbone"):
         name += f", {line['backbone']}"
-    if (line.get("model"), line.get("pretraining")) == ("hrnet_w32", "N"):
+    if line.get("pretraining") == "N":
         name += ", no pretraining"
+    # Table 2 prints millions without the M.
+    params = line.get("params", "").rstrip("M").strip("-")
     return Row(
         method=name,
         measured=False,
@@ -223,8 +225,7 @@ def _reported(line: dict[str, str], table: str) -> Row:
         box=line.get("box", "label"),
         input_size=line.get("input_size", ""),
         pretraining=line.get("pretraining", ""),
-        # Table 2 prints millions without the M.
-        params=line.get("params", "").rstrip("M") + "M" if line.get("params", "-") != "-" else "",
+        params=params and f"{params}M",
         gflops=line.get("gflops", ""),
         gmacs=None,
         radius=int(line["radius"]) if line.get("radius") else None,

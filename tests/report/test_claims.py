@@ -117,7 +117,7 @@ def test_costs_are_those_that_were_measured_with_the_machine_they_were_measured_
         ("step time, GPU", "supported"),
         ("memory, GPU", "contradicted"),
     ]
-    assert costs[0].measured.startswith("1.021 (quartiles 1.010 to 1.040): 1020 against 1000 ms")
+    assert costs[0].measured.startswith("1.021 (quartiles 1.0100 to 1.0400): 1020 against 1000 ms")
     assert costs[1].measured == "1.060: 1060 against 1000 MiB"
     assert costs[2].data == "GPU (torch 2.13, bfloat16, batches of 32)"
     assert "at most 1.05" in costs[0].note and "gives no number" in costs[0].note

@@ -33,6 +33,16 @@ def test_a_run_without_results_is_an_error_that_names_its_file(tmp_path, params)
         Results(params(), tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK nothing", "half"])
+def test_damaged_samples_are_named(results, content):
+    found = results()
+    path = found.root / "results" / "mpii" / "hrnet_small-s0" / "samples.npz"
+    path.write_bytes(path.read_bytes()[:300] if content == "half" else content)
+    with pytest.raises(MissingResult, match=r"hrnet_small-s0/samples\.npz is damaged .*`evaluate`"):
+        group = Results(found.params, found.root).baseline("mpii")
+        group.samples(0)
+
+
 def test_seeds_become_one_row_with_mean_and_spread(results):
     found = results(seeds=[0, 1, 2], radius_only=[], datasets=["mpii"])
     group = found.guided("mpii")
