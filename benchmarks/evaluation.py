@@ -15,8 +15,8 @@ import torch
 
 from benchmarks import results
 from pipeline.codec import heatmap
-from pipeline.datasets.keypoints import COCO, MPII
-from pipeline.evaluation import bootstrap, inference, oks, pckh
+from pipeline.keypoints import COCO, MPII
+from pipeline.metrics import bootstrap, inference, oks, pckh
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)[:, None]
 

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 
 from benchmarks import results
-from pipeline import params
-from pipeline.datasets import archives
-from pipeline.training import loader
+from pipeline import loader, params
+from pipeline.datasets import sources
 
 COLUMNS = {"what": "{:26}", "images_per_second": "{:17.1f}", "of_decoding": "{:11.2f}"}
 
@@ -43,10 +42,10 @@ def main() -> None:
     out = options.out.resolve()
     # Away from this project's own archives and from what it records of them.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        archives.fetch(options.dataset, data, Path(folder))
-        images = archives.open_images(options.dataset, data, Path(folder))
-        labels = archives.open_labels(options.dataset, data, Path(folder))
-        people = archives.module(options.dataset).people(labels, (256, 192))["train"].people
+        sources.fetch(options.dataset, data, Path(folder))
+        images = sources.open_images(options.dataset, data, Path(folder))
+        labels = sources.open_labels(options.dataset, data, Path(folder))
+        people = sources.entry(options.dataset).people(labels, (256, 192))["train"].people
         measure(options, p.augment, images, people, out)
 
 

@@ -142,13 +142,13 @@ def prepare(dataset: str, folder: Path, root: Path) -> None:
     os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[0]])
     os.chdir(root)
     from pipeline.codec import segmentation
-    from pipeline.datasets import archives
-    from pipeline.datasets.people import People
+    from pipeline.datasets import sources
     from pipeline.datasets.prepare import prepare
+    from pipeline.people import People
 
     data = SimpleNamespace(source=str(folder), on_bad_image="fail")
     # As after the stage `download`, which has hashed the archives.
-    archives.fetch(dataset, data, root)
+    sources.fetch(dataset, data, root)
     begin, cpu = time.perf_counter(), time.process_time()
     summary = prepare(dataset, data, SIZE, root, root / "people")
     took = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}

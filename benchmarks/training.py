@@ -21,10 +21,10 @@ from types import SimpleNamespace
 import torch
 
 from benchmarks import results
-from pipeline import models
+from pipeline import loader, models
 from pipeline.codec import heatmap, segmentation
 from pipeline.models.complexity import count
-from pipeline.training import loader, loop
+from pipeline.training import loop
 from pipeline.training.dwa import DynamicWeightAverage
 from pipeline.training.losses import heatmap_loss, segmentation_loss
 

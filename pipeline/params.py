@@ -1,13 +1,14 @@
 """params.yaml as frozen, typed models: a wrong, unknown or missing value is an error that names the key."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,65 +18,35 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets import DATASETS
+from pipeline.networks import BASELINES, GUIDED, NETWORKS
+from pipeline.variants import VARIANTS, Apply
 
-Dataset = Literal[tuple(KEYPOINTS)]
-# The sweep is judged by PCKh.
-Swept = Literal[tuple(name for name, keypoints in KEYPOINTS.items() if keypoints.groups)]
-# Networks and ablations with what the report calls them.
-BASELINES = {
-    "hrnet_w32": "HRNet-W32",
-    "hrnet_w48": "HRNet-W48",
-    "hrnet_small": "HRNet (small)",
-    "pose_resnet50": "SimpleBaseline ResNet-50",
-    "pose_resnet101": "SimpleBaseline ResNet-101",
-    "pose_resnet152": "SimpleBaseline ResNet-152",
-}
-GUIDED = {
-    "sg_hrnet_w32": "SG-HRNet-W32",
-    "sg_hrnet_w48": "SG-HRNet-W48",
-    "sg_hrnet_small": "SG-HRNet (small)",
-}
-ABLATIONS = {
-    "no_seg_loss": "no segmentation loss (attention learned without supervision)",
-    "no_attention": "no attention (maps learned, nothing multiplied)",
-    "fixed_weights": "fixed loss weights instead of DWA",
-    "bilinear_hrnet": "no guidance, bilinear fusion only",
-    "every_module": "map multiplies in every module",
-    "stage_input": "map multiplies the stage's input",
-}
-Baseline = Literal[tuple(BASELINES)]
-Guided = Literal[tuple(GUIDED)]
-Ablation = Literal[tuple(ABLATIONS)]
+
+def _one_of(table: Iterable[str]) -> AfterValidator:
+    names = tuple(table)
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"{name!r} is none of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+DatasetName = Annotated[str, _one_of(DATASETS)]
+BaselineName = Annotated[str, _one_of(BASELINES)]
+GuidedName = Annotated[str, _one_of(GUIDED)]
+NetworkName = Annotated[str, _one_of(NETWORKS)]
+AblationName = Annotated[str, _one_of(VARIANTS)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SWEEP_RADII = (3, 5, 9)
+# How trained runs are called.
+_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-r\d+)?-s\d+")
 # Of a folder under results/ or evaluated/.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: what it trains, on what; `name` is its folder under runs/ and results/.
-
-    checkpoint: for weights made elsewhere, which are evaluated and not trained, their name.
-    """
-
-    dataset: str
-    model: str
-    radius: int | None
-    seed: int
-    ablation: str | None
-    checkpoint: str | None = None
-
-    @property
-    def name(self) -> str:
-        if self.checkpoint is not None:
-            return self.checkpoint
-        if self.radius is None:
-            return f"{self.model}-s{self.seed}"
-        return f"{self.ablation or self.model}-r{self.radius}-s{self.seed}"
 
 
 class ParamsError(ValueError):
@@ -113,10 +84,6 @@ class Input(Group):
             raise ValueError(f"{list(size)} must be multiples of 32, the network's coarsest stride")
         return size
 
-    @property
-    def heatmap_size(self) -> tuple[int, int]:
-        return self.size[0] // 4, self.size[1] // 4
-
 
 class Heatmap(Group):
     sigma: Positive
@@ -148,7 +115,7 @@ class Model(Group):
 
 
 class Guidance(Group):
-    apply: Literal["last_module", "every_module", "stage_input"]
+    apply: Apply
     gate_bias: float
     fuse_upsample: Literal["nearest", "bilinear"]
 
@@ -200,8 +167,8 @@ class Compute(Group):
 
 class Checkpoint(Group):
     name: Annotated[str, StringConstraints(pattern=NAME)]
-    dataset: Dataset
-    model: Baseline | Guided
+    dataset: DatasetName
+    model: NetworkName
     file: Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -211,12 +178,12 @@ class Params(Group):
     profile: Literal["demo", "mirror", "lspet", "paper"]
     radius: Positive
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    datasets: Annotated[list[Dataset], Field(min_length=1)]
-    radius_sweep: list[Swept]
-    radius_only: list[Dataset]
-    baselines: Annotated[list[Baseline], Field(min_length=1)]
-    guided: Guided
-    ablations: list[Ablation]
+    datasets: Annotated[list[DatasetName], Field(min_length=1)]
+    radius_sweep: list[DatasetName]
+    radius_only: list[DatasetName]
+    baselines: Annotated[list[BaselineName], Field(min_length=1)]
+    guided: GuidedName
+    ablations: list[AblationName]
     checkpoints: list[Checkpoint]
     data: Data
     input: Input
@@ -249,8 +216,8 @@ class Params(Group):
         for checkpoint in self.checkpoints:
             if checkpoint.dataset not in self.datasets:
                 raise ValueError(f"checkpoints: {checkpoint.name} needs {checkpoint.dataset} in datasets")
-        names = [(run.dataset, run.name) for run in self.runs()]
-        if len(set(names)) != len(names):
+        names = [(given.dataset, given.name) for given in self.checkpoints]
+        if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
             raise ValueError("checkpoints: two runs have one name; give each file another")
         if self.ablations and not self.radius_sweep:
             raise ValueError(
@@ -261,7 +228,7 @@ class Params(Group):
                 raise ValueError(
                     f"ablations: {ablation} is {self.guided} itself: see guidance.apply, or model.small.modules"
                 )
-        backbone = self.guided.removeprefix("sg_")
+        backbone = NETWORKS[self.guided].backbone
         if backbone not in self.baselines:
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
         return self
@@ -275,21 +242,6 @@ class Params(Group):
     def radii(self, dataset: str) -> list[int]:
         """The radii at which the guided network is trained on a dataset."""
         return sorted({*SWEEP_RADII, self.radius}) if dataset in self.radius_sweep else [self.radius]
-
-    def runs(self) -> Iterator[Run]:
-        """Every run that these parameters name, in the order of the report."""
-        for dataset in self.datasets:
-            for seed in self.seeds:
-                for model in self.baselines:
-                    yield Run(dataset, model, None, seed, None)
-                for radius in self.radii(dataset):
-                    yield Run(dataset, self.guided, radius, seed, None)
-                if dataset in self.radius_sweep:
-                    for ablation in self.ablations:
-                        yield Run(dataset, self.guided, self.radius, seed, ablation)
-            for given in self.checkpoints:
-                if given.dataset == dataset:
-                    yield Run(dataset, given.model, None, 0, None, given.name)
 
 
 class _Loader(yaml.SafeLoader):

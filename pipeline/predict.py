@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline import drawing, paths
+from pipeline import drawing, loader, paths
 from pipeline.codec import crop, heatmap
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import crop_of_box
+from pipeline.datasets import DATASETS
 from pipeline.evaluation import inference
-from pipeline.training import loader, loop
+from pipeline.people import crop_of_box
+from pipeline.training import loop
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
@@ -40,7 +40,7 @@ def predict(image: np.ndarray, box: np.ndarray, folder: Path, device: torch.devi
     heatmaps_1KHW, map_logits_14HW = inference.forward(
         network,
         loader.normalise(torch.from_numpy(pixels)[None].to(device)),
-        torch.from_numpy(KEYPOINTS[run["dataset"]].flip_order).to(device),
+        torch.from_numpy(DATASETS[run["dataset"]].KEYPOINTS.flip_order).to(device),
     )
     heatmap_xy, score = heatmap.decode(heatmaps_1KHW)
     input_xy = heatmap_xy[0].double().cpu().numpy() * crop.STRIDE
@@ -60,7 +60,7 @@ def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], da
     """PNG of what `predict` found in an image (H, W, 4) uint8 RGBA at a box (4,)."""
     from matplotlib.figure import Figure
 
-    keypoints, shown = KEYPOINTS[dataset], found["score"] > SHOWN_SCORE
+    keypoints, shown = DATASETS[dataset].KEYPOINTS, found["score"] > SHOWN_SCORE
     whole = drawing.skeleton(
         image[..., :3],
         found["image_xy"],
@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> None:
     a = parser.parse_args(arguments)
     try:
         dataset, _, name = a.run.removeprefix("runs/").strip("/").partition("/")
-        if dataset not in KEYPOINTS or not name:
+        if dataset not in DATASETS or not name:
             raise ValueError(f"--run {a.run} must be dataset/run, a folder under runs/")
         output = a.output or Path(f"{a.image.stem}-pose.png")
         if output.suffix.lower() != ".png":
@@ -140,7 +140,9 @@ def main(arguments: list[str]) -> None:
         output.write_bytes(picture(image, box, found, dataset))
     except (ValueError, OSError) as error:
         sys.exit(f"predict: {error}")
-    for joint, (x, y), score in zip(KEYPOINTS[dataset].names, found["image_xy"], found["score"], strict=True):
+    for joint, (x, y), score in zip(
+        DATASETS[dataset].KEYPOINTS.names, found["image_xy"], found["score"], strict=True
+    ):
         print(f"{joint:15} {x:8.1f} {y:8.1f}  {score:.2f}")
     print(f"picture: {output}")
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from pipeline import files, params, paths
-from pipeline.datasets import archives
+from pipeline.datasets import sources
 from stages import main
 
 
 def download(dataset: str) -> None:
     p, root = params.load(), paths.project_root()
-    manifest = archives.fetch(dataset, p.data, root)
+    manifest = sources.fetch(dataset, p.data, root)
     boxes = [paths.given(p.evaluate.detections)] if dataset == "coco" and p.evaluate.detections else []
     for file in boxes:
         if not file.is_file():

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from pipeline import files, models, params, paths
-from pipeline.datasets import archives, coco
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
-from pipeline.evaluation import inference, oks, pckh
+from pipeline.datasets import DATASETS, sources
+from pipeline.datasets.formats import coco
+from pipeline.evaluation import inference
 from pipeline.models import complexity, pretrained
+from pipeline.people import People
 from pipeline.training import loop
 from pipeline.training.checkpoint import fingerprint
 from stages import main
@@ -47,7 +47,7 @@ def evaluate(*arguments: str) -> None:
         )
     people_folder = paths.people(a.dataset)
     people = People.load(people_folder / "val.npz")
-    images = archives.open_images(a.dataset, p.data, paths.project_root())
+    images = sources.open_images(a.dataset, p.data, paths.project_root())
     maps, foreground = None, None
     if run["radius"] is not None:
         targets = paths.targets(a.dataset, run["radius"])
@@ -105,7 +105,7 @@ def score_pckh(people: People, found: inference.Predictions, out: Path) -> tuple
     if people.dataset == "mpii":
         (out / "predictions.mat").write_bytes(pckh.mat_file(found.image_xy, people))
     samples = pckh.samples(found.image_xy, people)
-    values = pckh.summarise(samples, KEYPOINTS[people.dataset])
+    values = pckh.summarise(samples, DATASETS[people.dataset].KEYPOINTS)
     values["people_without_head_size"] = int((~(people.head_size > 0)).sum())
     return {"pckh": values}, samples
 
@@ -192,7 +192,7 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> dict:
         "radius": None,
         "seed": None,
         "ablation": None,
-        "joints": KEYPOINTS[a.dataset].count,
+        "joints": DATASETS[a.dataset].KEYPOINTS.count,
         "checkpoint": a.weights.name,
         "pretrained": f"weights of {a.weights.name}, sha256 {files.sha256(a.weights)[:12]}",
         "data": {"source": manifest["source"], "archives_sha256": fingerprint(manifest)},

@@ -6,10 +6,9 @@ import numpy as np
 
 from pipeline import drawing, params, paths
 from pipeline.codec import crop, segmentation
-from pipeline.datasets import archives
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
-from pipeline.training.loader import Crops
+from pipeline.datasets import DATASETS, sources
+from pipeline.loader import Crops
+from pipeline.people import People
 from stages import main
 
 ON_SHEET = 40
@@ -17,7 +16,7 @@ ON_SHEET = 40
 
 def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.ndarray:
     """Crops of people spread over the split, with joints and maps, to look at."""
-    images = archives.open_images(people.dataset, p.data, paths.project_root())
+    images = sources.open_images(people.dataset, p.data, paths.project_root())
     crops = Crops(people, images, p.input.size)
     pictures = []
     for row in np.linspace(0, len(people) - 1, min(ON_SHEET, len(people))).round().astype(int):
@@ -27,7 +26,9 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
         )
         matrix = crop.affine(people.center[row], people.scale[row], p.input.size)
         joints_xy = crop.transform(people.joints[row], matrix)
-        pictures.append(drawing.skeleton(tinted, joints_xy, item["labelled"], KEYPOINTS[people.dataset]))
+        pictures.append(
+            drawing.skeleton(tinted, joints_xy, item["labelled"], DATASETS[people.dataset].KEYPOINTS)
+        )
     return drawing.sheet(pictures, columns=10)
 
 
@@ -35,7 +36,7 @@ def targets(dataset: str, radius: str) -> None:
     p = params.load()
     if not radius.isdigit() or int(radius) < 1:
         raise ValueError(f"radius {radius} must be a whole number of heatmap pixels, at least 1")
-    archives.fetch(dataset, p.data, paths.project_root())
+    sources.fetch(dataset, p.data, paths.project_root())
     out = paths.emptied(paths.targets(dataset, int(radius)))
     statistics = {}
     for split in ("train", "val"):

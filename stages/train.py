@@ -14,11 +14,10 @@ import torch
 
 from pipeline import files, params, paths
 from pipeline.codec import segmentation
-from pipeline.datasets import archives
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
-from pipeline.evaluation import oks, pckh
+from pipeline.datasets import DATASETS, sources
+from pipeline.metrics import oks, pckh
 from pipeline.models import pretrained
+from pipeline.people import People
 from pipeline.tracking import NoTracker, Tracker
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
@@ -46,7 +45,7 @@ def records() -> Iterator[Path]:
 
 def accuracy_of(people: People):
     """The accuracy of predictions on validation people under their own boxes, percent: PCKh@0.5 or AP."""
-    keypoints = KEYPOINTS[people.dataset]
+    keypoints = DATASETS[people.dataset].KEYPOINTS
     if keypoints.groups:
         return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
 
@@ -86,7 +85,7 @@ def train(dataset: str, name: str) -> None:
 
     ranks = loop.Ranks.join(p.compute.device)
     root = paths.project_root()
-    manifest = archives.fetch(dataset, p.data, root)
+    manifest = sources.fetch(dataset, p.data, root)
     folder = paths.people(dataset)
     people = {split: People.load(folder / f"{split}.npz") for split in ("train", "val")}
     maps = None
@@ -112,7 +111,7 @@ def train(dataset: str, name: str) -> None:
         "radius": run.radius,
         "seed": run.seed,
         "ablation": run.ablation,
-        "joints": KEYPOINTS[dataset].count,
+        "joints": DATASETS[dataset].KEYPOINTS.count,
         "data": {
             "source": manifest["source"],
             "people_sha256": hash_files(folder / "train.npz", folder / "val.npz"),
@@ -137,7 +136,7 @@ def train(dataset: str, name: str) -> None:
         params=p,
         train=people["train"],
         val=people["val"],
-        images=archives.open_images(dataset, p.data, root),
+        images=sources.open_images(dataset, p.data, root),
         maps=maps,
         pretrained=lambda network: pretrained.start(network, file),
         accuracy=accuracy_of(people["val"]),

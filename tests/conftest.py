@@ -27,12 +27,12 @@ def write_run(folder: Path, dataset: str, model: str, radius: int | None, settin
     # Not at the top: most tests need no torch.
     import torch
 
-    from pipeline.datasets.keypoints import KEYPOINTS
+    from pipeline.datasets import DATASETS
     from pipeline.evaluation import inference
 
     run = {
         "dataset": dataset, "run": folder.name, "model": model, "radius": radius, "seed": 0, "ablation": None,
-        "joints": KEYPOINTS[dataset].count, "pretrained": "none", "data": {"source": "demo"}, "params": settings,
+        "joints": DATASETS[dataset].KEYPOINTS.count, "pretrained": "none", "data": {"source": "demo"}, "params": settings,
     }  # fmt: skip
     network, _ = inference.build(run)
     generator = torch.Generator().manual_seed(0)

@@ -9,8 +9,8 @@ import torch
 
 from pipeline import models, params, predict
 from pipeline.codec import crop
-from pipeline.datasets.people import crop_of_box, table
 from pipeline.evaluation import inference
+from pipeline.people import crop_of_box, table
 from tests.conftest import ROOT, write_run
 
 CPU = torch.device("cpu")

@@ -9,9 +9,14 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from pipeline.datasets.people import SCALE_UNIT
+from pipeline.people import SCALE_UNIT
 
 STRIDE = 4
+
+
+def heatmap_size(input_size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the heatmaps of an input of (height, width)."""
+    return input_size[0] // STRIDE, input_size[1] // STRIDE
 
 
 class BadImage(ValueError):

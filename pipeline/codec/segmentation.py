@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from pipeline.codec import crop, heatmap
-from pipeline.datasets.people import People
+from pipeline.people import People
 
 
 def encode(
@@ -36,7 +36,7 @@ def of_people(
     people: People, input_size: tuple[int, int], radius: int, distance: str = "euclidean"
 ) -> np.ndarray:
     """The packed maps (N, H * W / 8) uint8 of everybody's plain crop, input_size (height, width)."""
-    size = input_size[0] // crop.STRIDE, input_size[1] // crop.STRIDE
+    size = crop.heatmap_size(input_size)
     packed = np.empty((len(people), size[0] * size[1] // 8), np.uint8)
     for at in range(0, len(people), AT_ONCE):
         rows = slice(at, at + AT_ONCE)

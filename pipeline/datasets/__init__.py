@@ -1,0 +1,39 @@
+"""The datasets. Each is a module of `formats`; an entry in this table makes it known everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.datasets.archive import Archive
+from pipeline.datasets.formats import coco, lspet, mpii
+from pipeline.datasets.store import ImageStore
+from pipeline.keypoints import Keypoints
+from pipeline.metrics import Array, Metric
+from pipeline.people import People, Split
+
+
+class Dataset(Protocol):
+    """What a module of `formats` holds.
+
+    TITLE: what people call the dataset. PEOPLE: the full dataset's known numbers of people (train, val).
+    people: label files and the input's (height, width) -> the tables of both splits; raises LabelError.
+    LABELLED_IMAGES: label files -> names of the images worth keeping of a tar, which is converted; or None.
+    DETECTIONS: a detector's file, val_annotations.json's content and the input's (height, width) -> people and
+    box scores (N,); None where the metric knows labelled boxes alone.
+    EXPORT: validation people and image_xy (N, K, 2) -> further files of predictions by name; or None.
+    """
+
+    TITLE: str
+    PEOPLE: tuple[int, int]
+    KEYPOINTS: Keypoints
+    METRIC: Metric
+    ARCHIVES: tuple[Archive, ...]
+    LABELLED_IMAGES: Callable[[ImageStore], set[str]] | None
+    DETECTIONS: Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None
+    EXPORT: Callable[[People, Array], dict[str, bytes]] | None
+
+    @staticmethod
+    def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]: ...
+
+
+DATASETS: dict[str, Dataset] = {"mpii": mpii, "coco": coco, "lspet": lspet}

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.datasets import archives
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People, Split
+from pipeline.datasets import DATASETS, sources
 from pipeline.datasets.store import ImageStore, StoreError, image_size
+from pipeline.people import People, Split
 
 
 class BadImages(ValueError):
@@ -23,12 +22,12 @@ def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Pa
 
     data: params.Data. Raises ValueError for labels or images that cannot be used.
     """
-    labels = archives.open_labels(dataset, data, root)
-    splits = archives.module(dataset).people(labels, input_size)
-    images = archives.open_images(dataset, data, root)
+    labels = sources.open_labels(dataset, data, root)
+    splits = sources.entry(dataset).people(labels, input_size)
+    images = sources.open_images(dataset, data, root)
     out.mkdir(parents=True, exist_ok=True)
-    summary = {"dataset": dataset, "source": archives.source_kind(data), "splits": {}}
-    for (split, parsed), known in zip(splits.items(), KEYPOINTS[dataset].people, strict=True):
+    summary = {"dataset": dataset, "source": sources.source_kind(data), "splits": {}}
+    for (split, parsed), known in zip(splits.items(), DATASETS[dataset].KEYPOINTS.people, strict=True):
         people, bad = _without_bad_images(dataset, split, parsed, images, data.on_bad_image)
         if len(people) == 0:
             raise ValueError(
@@ -41,7 +40,7 @@ def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Pa
     counts = [s["people"] == s["known_people"] for s in summary["splits"].values()]
     summary["full_size"] = summary["source"] != "demo" and all(counts)
     # What training and metrics take from there: a change is then a change of the data, of this dataset alone.
-    keypoints = asdict(KEYPOINTS[dataset])
+    keypoints = asdict(DATASETS[dataset].KEYPOINTS)
     summary["keypoints"] = {key: keypoints[key] for key in ("names", "flip_pairs", "groups", "sigmas")}
     _write(out / "summary.json", summary)
     _say(summary)

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline import models
+from pipeline import loader, models
 from pipeline.codec import crop, heatmap, segmentation
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
-from pipeline.training import loader
+from pipeline.datasets import DATASETS
+from pipeline.people import People
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def examples(
     size = params.input.heatmap_size
     crops = loader.Crops(people, images, params.input.size)
     input_BHW3 = np.stack([crops[0, row]["input"] for row in range(len(people))])
-    order = torch.from_numpy(KEYPOINTS[people.dataset].flip_order).to(device)
+    order = torch.from_numpy(DATASETS[people.dataset].KEYPOINTS.flip_order).to(device)
     network.to(device, memory_format=torch.channels_last).eval()
     heatmaps_BKHW, map_logits_B4HW = forward(
         network,

@@ -1,20 +1,39 @@
 """What HRNet and ResNet share: their residual blocks, what goes in, what comes out, how weights start."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pipeline.params import Guidance, Model
+from pipeline.variants import Variant
 
 STRIDE = 32
 """The coarsest stride of every network here: height and width of an image must be multiples of it."""
 
 
 class Output(NamedTuple):
-    """What every network returns: heatmaps_BKhw, and the logits of the four maps_B4hw of a guided one."""
+    """What every network returns.
+
+    heatmaps: (B, K, h, w), its prediction. map_logits: (B, 4, h, w), those of a guided network's four maps.
+    earlier: heatmaps of the same shape that a network with several outputs makes on its way, first to last; each
+    is supervised like the prediction.
+    """
 
     heatmaps: Tensor
-    map_logits: Tensor | None
+    map_logits: Tensor | None = None
+    earlier: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What params.yaml leaves open of a network: its groups `model` and `guidance`, and the ablation's row."""
+
+    model: Model
+    guidance: Guidance | None
+    variant: Variant
 
 
 def check_image(image_B3HW: Tensor) -> None:
@@ -80,6 +99,15 @@ def bottlenecks(into: int, middle: int, count: int, stride: int = 1) -> nn.Seque
     return nn.Sequential(first, *rest)
 
 
+@runtime_checkable
+class Starts(Protocol):
+    """A network or module whose paper lets some of its weights start otherwise."""
+
+    def start(self, generator: torch.Generator) -> None:
+        """Set them, after all of the network's weights were started alike."""
+        ...
+
+
 @torch.no_grad()
 def initialise(net: nn.Module, seed: int) -> None:
     """Start all weights as HRNet's code does: convolutions normal with std 0.001, biases 0, batch norm 1.
@@ -97,3 +125,6 @@ def initialise(net: nn.Module, seed: int) -> None:
             module.reset_running_stats()
             module.weight.fill_(1)
             module.bias.zero_()
+    for module in net.modules():
+        if isinstance(module, Starts):
+            module.start(generator)

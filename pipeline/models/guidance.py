@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.blocks import Output
-from pipeline.models.hrnet import HRNet, Size, enter
+from pipeline.models.blocks import Choices, Output
+from pipeline.models.hrnet import HRNet, Size, enter, size_of
+from pipeline.networks import Network
 
 APPLY = ("last_module", "every_module", "stage_input")
 MAPS = 4
@@ -42,6 +43,7 @@ class SGHRNet(HRNet):
         upsample: str = "bilinear",
         apply: str = "last_module",
         attention: bool = True,
+        gate_bias: float = 0.0,
     ):
         super().__init__(size, joints, upsample)
         if apply not in APPLY:
@@ -49,6 +51,11 @@ class SGHRNet(HRNet):
         # `nn.Module.apply` is a method.
         self.applied = apply if attention else "nowhere"
         self.guidance = nn.ModuleList(SegmentationGuidedModule(size.width) for _ in range(MAPS))
+        self.gate_bias = gate_bias
+
+    def start(self, generator: torch.Generator) -> None:
+        for guide in self.guidance:
+            nn.init.constant_(guide.score.bias, self.gate_bias)
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps and map logits of an image; raises ValueError if its size is no multiple of 32."""
@@ -69,3 +76,21 @@ class SGHRNet(HRNet):
         if self.applied != "nowhere":
             x_BChw = x_BChw * logits[-1].sigmoid()
         return Output(self.final_layer(x_BChw), torch.cat(logits, dim=1))
+
+
+def build(network: Network, joints: int, choices: Choices) -> HRNet:
+    """The guided network as params.yaml's guidance and the variant say; without guidance HRNet, fused alike."""
+    guidance, variant = choices.guidance, choices.variant
+    if guidance is None:
+        raise ValueError(f"{network.title} needs the parameters `guidance`")
+    size = size_of(network, choices.model)
+    if not variant.guided:
+        return HRNet(size, joints, upsample=guidance.fuse_upsample)
+    return SGHRNet(
+        size,
+        joints,
+        upsample=guidance.fuse_upsample,
+        apply=variant.apply or guidance.apply,
+        attention=variant.attention,
+        gate_bias=guidance.gate_bias,
+    )

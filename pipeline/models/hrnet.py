@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.models.blocks import BasicBlock, Bottleneck, Output, bottlenecks, check_image, conv, conv_bn
+from pipeline.models.blocks import (
+    BasicBlock,
+    Bottleneck,
+    Choices,
+    Output,
+    bottlenecks,
+    check_image,
+    conv,
+    conv_bn,
+)
+from pipeline.networks import Network
+from pipeline.params import Model
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,19 @@ class HRNet(nn.Module):
             features = enter(transition, features)
             for module in stage:
                 features = module(features)
-        return Output(self.final_layer(features[0]), None)
+        return Output(self.final_layer(features[0]))
+
+
+def size_of(network: Network, model: Model) -> Size:
+    """The numbers of a network of the catalogue; those of a small one are parameters."""
+    if "width" in network.options:
+        return Size(width=network.options["width"])
+    small = model.small
+    return Size(small.width, small.stem, small.bottlenecks, small.modules, small.blocks)
+
+
+def build(network: Network, joints: int, choices: Choices) -> HRNet:
+    return HRNet(size_of(network, choices.model), joints, upsample=choices.model.fuse_upsample)
 
 
 def enter(transition: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:

@@ -92,11 +92,11 @@ def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
     places = [kept / file] if source in ("demo", "official") else [root / source / file, kept / file]
     found = next((place for place in places if place.is_file()), None)
     if found is None and source == "official":
-        from pipeline.datasets import archives, transfer
+        from pipeline.datasets import sources, transfer
 
         found = kept / file
         kept.mkdir(parents=True, exist_ok=True)
-        with archives.lock(kept / ".lock"):
+        with sources.lock(kept / ".lock"):
             if not found.is_file():
                 transfer.download(url, found)
     if found is None and wanted == "imagenet":

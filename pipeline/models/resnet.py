@@ -7,7 +7,8 @@ torchvision's ResNet.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.models.blocks import Bottleneck, Output, bottlenecks, check_image
+from pipeline.models.blocks import Bottleneck, Choices, Output, bottlenecks, check_image
+from pipeline.networks import Network
 
 LAYERS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Bottlenecks in each of the four layers of ResNet-50, -101 and -152 (He et al. 2016, Table 1)."""
@@ -42,4 +43,8 @@ class PoseResNet(nn.Module):
         x_BCHW = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
         x_BChw = F.max_pool2d(x_BCHW, 3, 2, padding=1)
         x_BChw = self.layer4(self.layer3(self.layer2(self.layer1(x_BChw))))
-        return Output(self.final_layer(self.deconv_layers(x_BChw)), None)
+        return Output(self.final_layer(self.deconv_layers(x_BChw)))
+
+
+def build(network: Network, joints: int, choices: Choices) -> PoseResNet:
+    return PoseResNet(network.options["depth"], joints)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.evaluation import pckh
+from pipeline.datasets import DATASETS
+from pipeline.metrics import pckh
 from pipeline.report import tables as tables_
 from pipeline.report.results import Estimate, Group, Results, boxes
 
@@ -316,7 +316,7 @@ def _pckh_curves(results: Results, out: Path) -> Iterator[tuple]:
         columns = {"threshold": thresholds}
         for name, group, style in _pair(results, dataset):
             curves = [
-                pckh.curve(group.samples(seed), KEYPOINTS[dataset], thresholds)
+                pckh.curve(group.samples(seed), DATASETS[dataset].KEYPOINTS, thresholds)
                 for seed in range(len(group.runs))
             ]
             columns[name] = np.mean(curves, axis=0)
@@ -578,7 +578,7 @@ def _picture(axis, picture: np.ndarray) -> None:
 def _skeleton(axis, examples: dict[str, np.ndarray], index: int, dataset: str) -> None:
     xy, score = examples["predicted_input_xy"][index], examples["score"][index]
     height, width = examples["input_BHW3"].shape[1:3]
-    for a, b in KEYPOINTS[dataset].skeleton:
+    for a, b in DATASETS[dataset].KEYPOINTS.skeleton:
         strength = 1.0 if min(score[a], score[b]) > 0.2 else 0.35
         for colour, thickness in (("black", 2.4), ("#ffd23f", 1.2)):
             axis.plot(*xy[[a, b]].T, color=colour, lw=thickness, alpha=strength, solid_capstyle="round")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import paths
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.evaluation import bootstrap, oks, pckh
+from pipeline.datasets import DATASETS
+from pipeline.metrics import bootstrap, oks, pckh
 from pipeline.params import Params, Run
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Results:
 
     def joints(self, group: Group) -> dict[str, Estimate]:
         """PCKh@0.5 of each joint of a PCKh dataset, as `estimates`."""
-        names = KEYPOINTS[group.dataset].names
+        names = DATASETS[group.dataset].KEYPOINTS.names
 
         def per_joint(samples, weights):
             return dict(zip(names, np.moveaxis(pckh.per_joint(samples, 0.5, weights), -1, 0), strict=True))
@@ -234,7 +234,7 @@ class Results:
                 lambda samples: oks.images(samples, box),
                 lambda samples, weights: oks.summarise(samples, box, weights),
             )
-        keypoints = KEYPOINTS[group.dataset]
+        keypoints = DATASETS[group.dataset].KEYPOINTS
         return self._intervals(
             group, by_seed, pckh.images, lambda samples, weights: pckh.summarise(samples, keypoints, weights)
         )

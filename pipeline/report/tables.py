@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets import DATASETS
 from pipeline.params import ABLATIONS, BASELINES, GUIDED
 from pipeline.report.results import Estimate, Group, Results, boxes, main_metric, metric_names
 

@@ -18,10 +18,9 @@ from torch import Tensor
 from torch import distributed as dist
 from tqdm import tqdm
 
-from pipeline import models
+from pipeline import loader, models
 from pipeline.codec import crop, heatmap, segmentation
-from pipeline.datasets.people import People
-from pipeline.training import loader
+from pipeline.people import People
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.dwa import DynamicWeightAverage, average_over_ranks
 from pipeline.training.losses import heatmap_loss, segmentation_loss

@@ -19,8 +19,9 @@ import pytest
 
 import pipeline.datasets
 from pipeline import paths
-from pipeline.datasets import archives, coco, lspet, mpii, transfer
-from pipeline.datasets.archives import ArchiveError, MissingArchive, fetch, open_images, open_labels
+from pipeline.datasets import transfer
+from pipeline.datasets.formats import coco, lspet, mpii
+from pipeline.datasets.sources import ArchiveError, MissingArchive, fetch, open_images, open_labels
 from pipeline.datasets.store import StoreError
 from pipeline.datasets.transfer import TransferError
 from tests.datasets.conftest import (
@@ -275,7 +276,7 @@ def test_official_archives_are_fetched_once_and_opened(dataset, root, site):
 
 def test_what_has_no_published_hash_is_pinned_on_first_sight(root, site, tmp_path):
     fetch("mpii", data("official"), root)
-    pins = json.loads((root / "archives.lock.json").read_text())
+    pins = json.loads((root / "sources.lock.json").read_text())
     assert sorted(pins) == ["mpii/mpii_human_pose_v1.tar.gz", "mpii/mpii_human_pose_v1_u12_2.zip"]
     tar = mpii_archives()["mpii_human_pose_v1.tar.gz"]
     # Times of packing differ, the pin is what was really seen.
@@ -283,11 +284,11 @@ def test_what_has_no_published_hash_is_pinned_on_first_sight(root, site, tmp_pat
     # A clone has the lock file and nothing else; its site serves something else.
     clone = tmp_path / "clone"
     clone.mkdir()
-    (clone / "archives.lock.json").write_text((root / "archives.lock.json").read_text())
+    (clone / "sources.lock.json").write_text((root / "sources.lock.json").read_text())
     site.files["/mpii_human_pose_v1.tar.gz"] = tar_bytes({"images/a.jpg": jpeg(seed=5)})
     with pytest.raises(ArchiveError, match=r"when first fetched \(archives\.lock\.json\)"):
         fetch("mpii", data("official"), clone)
-    assert json.loads((clone / "archives.lock.json").read_text()) == pins
+    assert json.loads((clone / "sources.lock.json").read_text()) == pins
 
 
 def test_a_clone_with_the_manifest_and_no_archives_heals_itself(root, site):
@@ -311,7 +312,7 @@ def test_an_error_page_is_never_pinned(root, site):
     site.files["/mpii_human_pose_v1_u12_2.zip"] = b"<html>log in first</html>"
     with pytest.raises(ArchiveError, match=r"no zip archive .* by the next run"):
         fetch("mpii", data("official"), root)
-    assert not (root / "archives.lock.json").exists()
+    assert not (root / "sources.lock.json").exists()
     site.files["/mpii_human_pose_v1_u12_2.zip"] = good
     fetch("mpii", data("official"), root)
 
@@ -322,7 +323,7 @@ def test_a_truncated_tar_from_the_site_is_fetched_again(root, site, keep):
     site.files["/mpii_human_pose_v1.tar.gz"] = good[: int(len(good) * keep)]
     with pytest.raises(ArchiveError, match=r"tar\.gz is damaged or cut short"):
         fetch("mpii", data("official"), root)
-    assert not (root / "archives.lock.json").exists()
+    assert not (root / "sources.lock.json").exists()
     site.files["/mpii_human_pose_v1.tar.gz"] = good
     record("mpii", fetch("mpii", data("official"), root))
     assert open_images("mpii", data("official"), root).read("c.jpg") == jpeg(seed=2)
@@ -341,7 +342,7 @@ def test_labels_without_release_are_fetched_again(root, site):
     site.files["/mpii_human_pose_v1_u12_2.zip"] = zip_bytes({RELEASE_PATH: mat(other=np.zeros(3))})
     with pytest.raises(ArchiveError, match=r"holds no RELEASE.*mpii_human_pose_v1_u12_2\.zip and .* removed"):
         fetch("mpii", data("official"), root)
-    assert not (root / "archives.lock.json").exists()
+    assert not (root / "sources.lock.json").exists()
     site.files["/mpii_human_pose_v1_u12_2.zip"] = good
     assert len(fetch("mpii", data("official"), root)["archives"]) == 3
 
@@ -459,8 +460,8 @@ def test_killed_in_mid_unpacking(root, tmp_path):
     folder = mpii_with(tar, tmp_path / "mine")
     code = (
         "import sys; from pathlib import Path; from types import SimpleNamespace;"
-        "from pipeline.datasets import archives;"
-        "archives.fetch('mpii', SimpleNamespace(source=sys.argv[1]), Path(sys.argv[2]))"
+        "from pipeline.datasets import sources;"
+        "sources.fetch('mpii', SimpleNamespace(source=sys.argv[1]), Path(sys.argv[2]))"
     )
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(root)], env=here)
@@ -483,12 +484,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from pipeline.datasets import archives, coco
+from pipeline.datasets import sources
+from pipeline.datasets.formats import coco
 sizes = [int(s) for s in sys.argv[3].split(",")]
 coco.ARCHIVES = tuple(
     replace(a, url=f"{sys.argv[2]}/{a.name}", digest=None, size=s) for a, s in zip(coco.ARCHIVES, sizes)
 )
-archives.fetch("coco", SimpleNamespace(source="official"), Path(sys.argv[1]))
+sources.fetch("coco", SimpleNamespace(source="official"), Path(sys.argv[1]))
 """
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     sizes = ",".join(str(a.size) for a in coco.ARCHIVES)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from pipeline.datasets import archives, coco
-from pipeline.datasets.people import LabelError
+from pipeline.datasets import sources
+from pipeline.datasets.formats import coco
+from pipeline.people import LabelError
 from tests.datasets.conftest import coco_annotation, coco_labels, data
 
 SIZE = (256, 192)
@@ -120,7 +121,7 @@ def test_entries_one_by_one_equal_the_whole_json(shared):
 
 def test_the_real_labels(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    splits = coco.people(archives.open_labels("coco", data(shared / "mirror"), tmp_path), SIZE)
+    splits = coco.people(sources.open_labels("coco", data(shared / "mirror"), tmp_path), SIZE)
     assert (len(splits["train"].people), len(splits["val"].people)) == (86, 68)
     assert len(splits["val"].sizes) == 79
     val = splits["val"].people

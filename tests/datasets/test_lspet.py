@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.datasets import archives, lspet
-from pipeline.datasets.people import LabelError
+from pipeline.datasets import sources
+from pipeline.datasets.formats import lspet
+from pipeline.people import LabelError
 from tests.datasets.conftest import data, lspet_joints, mat
 
 
@@ -65,6 +66,6 @@ def test_a_joint_list_of_another_length_is_named():
 
 def test_the_real_labels(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    splits = lspet.people(archives.open_labels("lspet", data(shared / "mirror"), tmp_path), (256, 192))
+    splits = lspet.people(sources.open_labels("lspet", data(shared / "mirror"), tmp_path), (256, 192))
     assert (len(splits["train"].people), len(splits["val"].people)) == (5400, 600)
     assert np.isnan(splits["val"].people.head_size).sum() == 112

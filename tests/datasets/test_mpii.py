@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.datasets import archives, mpii
-from pipeline.datasets.people import LabelError
+from pipeline.datasets import sources
+from pipeline.datasets.formats import mpii
+from pipeline.people import LabelError
 from tests.datasets.conftest import (
     data,
     mat,
@@ -149,7 +150,7 @@ def test_a_validation_split_of_other_labels_is_named():
 
 def test_the_real_labels(shared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    splits = mpii.people(archives.open_labels("mpii", data(shared / "mirror"), tmp_path), SIZE)
+    splits = mpii.people(sources.open_labels("mpii", data(shared / "mirror"), tmp_path), SIZE)
     assert (len(splits["train"].people), len(splits["val"].people)) == (96, 45)
     # The labels of these people stand in a published evaluation file too, 1-based.
     golden = np.load(shared / "golden/pckh_tompson_mpii_val.npz", allow_pickle=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.datasets.people import People
 from pipeline.datasets.prepare import BadImages, prepare
+from pipeline.people import People
 from tests.datasets.conftest import (
     coco_archives,
     data,

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pipeline.datasets import figures, synthetic
-from pipeline.datasets.keypoints import KEYPOINTS
+from pipeline.datasets import DATASETS, figures, synthetic
 from pipeline.params import Demo
 
 DEMO = Demo(seed=3, train_people=45, val_people=12, image_size=(128, 128))
@@ -189,7 +188,7 @@ def test_visible_keypoints_lie_on_the_silhouette(coco, tmp_path):
 
 
 def test_left_is_on_the_right_of_a_picture_of_a_face(coco):
-    names = KEYPOINTS["coco"].names
+    names = DATASETS["coco"].KEYPOINTS.names
     agree = []
     for a in coco["train"]["annotations"]:
         points = dict(zip(names, np.reshape(a["keypoints"], (-1, 3)), strict=True))

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.codec import heatmap, segmentation
-from pipeline.datasets.keypoints import COCO, KEYPOINTS
-from pipeline.datasets.people import People
 from pipeline.evaluation import inference
+from pipeline.keypoints import COCO, KEYPOINTS
 from pipeline.models import Output
+from pipeline.people import People
 
 CPU = torch.device("cpu")
 INPUT = (128, 96)

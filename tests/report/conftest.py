@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline import paths
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.evaluation import oks, pckh
+from pipeline.datasets import DATASETS
+from pipeline.metrics import oks, pckh
 from pipeline.params import Params, load
 from pipeline.report.results import Results
 from tests.conftest import write_params
@@ -94,7 +94,7 @@ def write_run(root: Path, run, params: Params, source, full_size, detections, er
         if run.radius:
             samples["map_iou"] = rng.beta(6, 4, (PEOPLE, 4)) - 0.1 * (run.ablation == "no_seg_loss")
             metrics["map_iou"] = samples["map_iou"].mean(0).tolist()
-        metrics["pckh"] = pckh.summarise(samples, KEYPOINTS[run.dataset])
+        metrics["pckh"] = pckh.summarise(samples, DATASETS[run.dataset].KEYPOINTS)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     np.savez(folder / "samples.npz", **samples)
     np.savez(folder / "examples.npz", **_examples(rng, run))
@@ -102,7 +102,7 @@ def write_run(root: Path, run, params: Params, source, full_size, detections, er
 
 
 def _pckh_samples(rng, error, dataset) -> dict:
-    count = KEYPOINTS[dataset].count
+    count = DATASETS[dataset].KEYPOINTS.count
     # Some people are hard for every network, which is what pairing makes use of.
     hard = rng.lognormal(0, 0.8, (PEOPLE, 1))
     distance = (rng.gamma(2, 0.5, (PEOPLE, count)) * hard * error / 0.5).astype(np.float32)
@@ -129,7 +129,7 @@ def _matches(rng, error) -> dict:
 
 
 def _examples(rng, run) -> dict:
-    count, (height, width) = KEYPOINTS[run.dataset].count, INPUT
+    count, (height, width) = DATASETS[run.dataset].KEYPOINTS.count, INPUT
     true = rng.uniform(10, 86, (5, count, 2)).astype(np.float32)
     arrays = {
         "input_BHW3": rng.integers(0, 255, (5, height, width, 3), np.uint8),

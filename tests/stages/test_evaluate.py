@@ -11,10 +11,9 @@ import scipy.io
 import yaml
 
 from pipeline.codec import segmentation
-from pipeline.datasets import archives
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import crop_of_box, table
-from pipeline.evaluation import oks
+from pipeline.datasets import DATASETS
+from pipeline.metrics import oks
+from pipeline.people import crop_of_box, table
 from stages import evaluate as stage
 from tests.conftest import write_params, write_run
 
@@ -33,7 +32,7 @@ def workspace(dataset, detections=None):
     """What the stages before leave of six people, the first two in one image, and two runs of random weights."""
     changes = {"evaluate.detections": detections, "compute.workers": 0, "compute.device": "cpu"}
     settings = yaml.safe_load(write_params(stage.Path("params.yaml"), changes).read_text())
-    keypoints, rng = KEYPOINTS[dataset], np.random.default_rng(0)
+    keypoints, rng = DATASETS[dataset].KEYPOINTS, np.random.default_rng(0)
     image_id = np.array([1, 1, 2, 3, 4, 5])
     box = np.column_stack([rng.uniform(0, 30, (PEOPLE, 2)), rng.uniform(50, 100, (PEOPLE, 2))])
     center, scale = crop_of_box(box, SIZE)

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import params
 from pipeline.codec import segmentation
-from pipeline.datasets.people import People
+from pipeline.people import People
 from pipeline.tracking import NoTracker
 from pipeline.training import loop
 from tests.conftest import ROOT

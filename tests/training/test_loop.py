@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import loader
 from pipeline.codec import heatmap, segmentation
-from pipeline.training import loader, loop
+from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.losses import heatmap_loss, segmentation_loss
 from tests.training.conftest import HostWaits

@@ -4,11 +4,33 @@ import io
 
 import numpy as np
 
-from pipeline.datasets.archives import Archive
-from pipeline.datasets.keypoints import LSPET
-from pipeline.datasets.people import LabelError, Split, crop_of_box, table
+from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
+from pipeline.keypoints import Keypoints
+from pipeline.metrics.pckh import PCKh
+from pipeline.people import LabelError, Split, crop_of_box, table
 
+TITLE = "LSPET"
+# The full dataset's people: train, val.
+PEOPLE = (9000, 1000)
+KEYPOINTS = Keypoints(
+    names=(
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
+        "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",
+    ),
+    flip_pairs=((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)),
+    skeleton=(
+        (0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 12), (12, 9), (9, 10), (10, 11), (12, 13),
+        (8, 2), (9, 3),
+    ),
+)  # fmt: skip
+METRIC = PCKh(
+    KEYPOINTS,
+    groups={
+        "Head": (13,), "Shoulder": (8, 9), "Elbow": (7, 10), "Wrist": (6, 11), "Hip": (2, 3),
+        "Knee": (1, 4), "Ankle": (0, 5),
+    },
+)  # fmt: skip
 COMMIT = "8fabf3183516b1be5f9d44bd1c516609637e983e"
 JOINTS = "joints.mat"
 ARCHIVES = (
@@ -22,7 +44,7 @@ ARCHIVES = (
         content=((JOINTS, "cc66465117888d9f43aac78c15c4548e37df5022640a193f2002fd084cba13ef"),),
     ),
 )
-NECK, HEAD_TOP = LSPET.names.index("neck"), LSPET.names.index("head_top")
+NECK, HEAD_TOP = KEYPOINTS.names.index("neck"), KEYPOINTS.names.index("head_top")
 
 
 def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
@@ -36,8 +58,8 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
         raw = loadmat(io.BytesIO(labels.read(JOINTS)))["joints"]
     except Exception as error:  # scipy raises whatever its reader stumbles over
         raise LabelError(f"{JOINTS} is not LSPET's file ({error!r}); fetch it again") from error
-    if raw.ndim != 3 or raw.shape[:2] != (LSPET.count, 3):
-        raise LabelError(f"joints in {JOINTS} has shape {raw.shape}, not ({LSPET.count}, 3, people)")
+    if raw.ndim != 3 or raw.shape[:2] != (KEYPOINTS.count, 3):
+        raise LabelError(f"joints in {JOINTS} has shape {raw.shape}, not ({KEYPOINTS.count}, 3, people)")
     raw = raw.transpose(2, 0, 1).astype(np.float64)
     labelled = raw[..., 2] == 1
     joints = np.where(labelled[..., None], raw[..., :2], 0.0)
@@ -62,3 +84,6 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
         unusable = int((mine & ~usable).sum())
         splits[split] = Split(people, {"fewer than two labelled joints": unusable} if unusable else {})
     return splits
+
+
+LABELLED_IMAGES = DETECTIONS = EXPORT = None

@@ -5,11 +5,36 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.datasets.archives import Archive
-from pipeline.datasets.keypoints import MPII
-from pipeline.datasets.people import PADDING, SCALE_UNIT, LabelError, Split, table
+from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
+from pipeline.keypoints import Keypoints
+from pipeline.metrics import Array
+from pipeline.metrics.pckh import PCKh
+from pipeline.people import PADDING, SCALE_UNIT, LabelError, People, Split, table
 
+TITLE = "MPII"
+# The full dataset's people: train, val.
+PEOPLE = (22246, 2958)
+KEYPOINTS = Keypoints(
+    names=(
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax",
+        "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder",
+        "left_elbow", "left_wrist",
+    ),
+    flip_pairs=((0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)),
+    skeleton=(
+        (0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (10, 11), (11, 12), (12, 7),
+        (7, 13), (13, 14), (14, 15),
+    ),
+)  # fmt: skip
+# As in HRNet's code the head is the head's top alone; the neck is in no column, but in the mean.
+METRIC = PCKh(
+    KEYPOINTS,
+    groups={
+        "Head": (9,), "Shoulder": (12, 13), "Elbow": (11, 14), "Wrist": (10, 15), "Hip": (2, 3),
+        "Knee": (1, 4), "Ankle": (0, 5),
+    },
+)  # fmt: skip
 SITE = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr"
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
 DETECTIONS = "detections.mat"
@@ -91,6 +116,24 @@ def labelled_images(labels: ImageStore) -> set[str]:
     }
 
 
+def export(people: People, image_xy: Array) -> dict[str, bytes]:
+    """Predictions as HRNet writes them for MATLAB, predictions.mat: `preds` (N, K, 2), 1-based pixels.
+
+    Beside it the rows' place in RELEASE under the names of MPII's validation split, 1-based too.
+    """
+    from scipy.io import savemat
+
+    file = io.BytesIO()
+    person = people.person_id - people.image_id * 1000
+    savemat(
+        file,
+        {"preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person},
+        oned_as="row",
+    )
+    # The first 116 bytes are free text, in which scipy puts the time.
+    return {"predictions.mat": b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]}
+
+
 def _table(split: str, rows: list[tuple]):
     names, image_id, person_id, center, scale, joints, labelled, visible, head_size = (
         list(zip(*rows, strict=True)) or [()] * 9
@@ -103,9 +146,9 @@ def _table(split: str, rows: list[tuple]):
         image_id=image_id, person_id=person_id,
         box=np.hstack([center - side / 2, side, side]),
         center=center, scale=np.repeat(scale[:, None] * PADDING, 2, axis=1),
-        joints=np.array(joints).reshape(-1, MPII.count, 2),
-        labelled=np.array(labelled).reshape(-1, MPII.count),
-        visible=np.array(visible).reshape(-1, MPII.count), head_size=head_size, area=side[:, 0] ** 2,
+        joints=np.array(joints).reshape(-1, KEYPOINTS.count, 2),
+        labelled=np.array(labelled).reshape(-1, KEYPOINTS.count),
+        visible=np.array(visible).reshape(-1, KEYPOINTS.count), head_size=head_size, area=side[:, 0] ** 2,
     )  # fmt: skip
 
 
@@ -150,8 +193,8 @@ def _image_name(annotation, image_id: int) -> str:
 
 def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints (K, 2) in 0-based pixels and their marks (K,); a joint is labelled when it is listed."""
-    joints = np.zeros((MPII.count, 2))
-    labelled, visible = np.zeros(MPII.count, bool), np.zeros(MPII.count, bool)
+    joints = np.zeros((KEYPOINTS.count, 2))
+    labelled, visible = np.zeros(KEYPOINTS.count, bool), np.zeros(KEYPOINTS.count, bool)
     points = rect["annopoints"] if "annopoints" in fields else None
     # People without joints have an empty annopoints, one without points, or none.
     if points is None or points.size == 0 or "point" not in (points.dtype.names or ()):
@@ -162,9 +205,9 @@ def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.nd
     marked = "is_visible" in points.dtype.names
     for point in points.ravel():
         joint = int(point["id"].item())
-        if not 0 <= joint < MPII.count:
+        if not 0 <= joint < KEYPOINTS.count:
             raise LabelError(
-                f"person {person} of image {image_id} in {RELEASE} has joint {joint}; MPII has {MPII.count}"
+                f"person {person} of image {image_id} in {RELEASE} has joint {joint}; MPII has {KEYPOINTS.count}"
             )
         joints[joint] = float(point["x"].item()) - 1, float(point["y"].item()) - 1
         labelled[joint] = True
@@ -191,3 +234,8 @@ def _head_size(rect, fields) -> float:
         return np.nan
     x1, y1, x2, y2 = (float(c.item()) for c in corners)
     return HEAD_SHARE * float(np.hypot(x2 - x1, y2 - y1)) or np.nan
+
+
+LABELLED_IMAGES = labelled_images
+DETECTIONS = None
+EXPORT = export

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pipeline.datasets.keypoints import LSPET, MPII
-from pipeline.evaluation import pckh
+from pipeline.keypoints import LSPET, MPII
+from pipeline.metrics import pckh
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline import loader
 from pipeline.codec import crop
-from pipeline.training import loader
 from tests.training.conftest import Pictures, some_params, some_people
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.codec import crop, heatmap
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import People
+from pipeline.datasets import DATASETS
+from pipeline.people import People
 
 # Of ImageNet's training images, RGB, of 255.
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -45,7 +45,7 @@ class Crops(Dataset):
     def __init__(self, people: People, images, size, augment=None, seed: int = 0, reduced_decoding=False):
         self.people, self.images, self.size = people, images, tuple(size)
         self.augment, self.seed, self.reduced_decoding = augment, seed, reduced_decoding
-        self.flip_order = KEYPOINTS[people.dataset].flip_order
+        self.flip_order = DATASETS[people.dataset].KEYPOINTS.flip_order
         self._buffer = np.empty(BUFFER, np.uint8)
 
     def __len__(self) -> int:

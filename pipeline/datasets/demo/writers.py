@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import scipy.io
 
-from pipeline.datasets.figures import (
+from pipeline.datasets import DATASETS
+from pipeline.datasets.demo.person import (
     OCCLUDER,
     OVERSAMPLING,
     SKIN,
@@ -25,7 +26,6 @@ from pipeline.datasets.figures import (
     random_figure,
     random_tone,
 )
-from pipeline.datasets.keypoints import KEYPOINTS
 from pipeline.params import Demo
 
 JPEG_QUALITY = 90
@@ -304,7 +304,7 @@ def _write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _write_coco(demo: Demo, folder: Path) -> None:
-    names = KEYPOINTS["coco"].names
+    names = DATASETS["coco"].KEYPOINTS.names
     ids = np.random.default_rng([demo.seed, _DATASETS.index("coco"), len(_SPLITS)]).permutation(600_000)
     labels, annotation_id, taken = {}, 183_000, 0
     for split, count in (("train", demo.train_people), ("val", demo.val_people)):
@@ -342,7 +342,7 @@ def _write_coco(demo: Demo, folder: Path) -> None:
 
 
 def _coco_category() -> dict:
-    keypoints = KEYPOINTS["coco"]
+    keypoints = DATASETS["coco"].KEYPOINTS
     skeleton = [[a + 1, b + 1] for a, b in keypoints.skeleton]
     category = {"supercategory": "person", "id": 1, "name": "person"}
     return {**category, "keypoints": keypoints.names, "skeleton": skeleton}
@@ -480,7 +480,7 @@ def _mpii_head(figure: Figure) -> dict:
 
 
 def _mpii_place(figure: Figure) -> dict:
-    points = np.stack([figure.points[name] for name in KEYPOINTS["mpii"].names])
+    points = np.stack([figure.points[name] for name in DATASETS["mpii"].KEYPOINTS.names])
     x, y = (points.min(0) + points.max(0)) / 2
     return {
         "scale": round(_MPII_SCALE * figure.stature, 6),
@@ -491,7 +491,7 @@ def _mpii_place(figure: Figure) -> dict:
 def _mpii_points(figure: Figure, image: np.ndarray, index: int) -> np.ndarray:
     """The joints inside the image, 1-based; `is_visible` in all of the official file's ways to write it."""
     rows = []
-    for i, name in enumerate(KEYPOINTS["mpii"].names):
+    for i, name in enumerate(DATASETS["mpii"].KEYPOINTS.names):
         if not _inside(figure, name, image):
             continue
         x, y = figure.points[name]
@@ -510,7 +510,7 @@ def _mpii_points(figure: Figure, image: np.ndarray, index: int) -> np.ndarray:
 
 
 def _write_lspet(demo: Demo, folder: Path) -> None:
-    names = ["upper_neck" if name == "neck" else name for name in KEYPOINTS["lspet"].names]
+    names = ["upper_neck" if name == "neck" else name for name in DATASETS["lspet"].KEYPOINTS.names]
     files, joints = [], []
     for index, scene in _scenes("lspet", "train", demo, demo.train_people + demo.val_people, alone=True):
         files.append((f"images/im{index + 1:05d}.jpg", _jpeg(scene.image)))

@@ -7,14 +7,37 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.archives import Archive
-from pipeline.datasets.keypoints import COCO
-from pipeline.datasets.people import LabelError, People, Split, crop_of_box, table
+from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
+from pipeline.keypoints import Keypoints
+from pipeline.metrics.oks import OKS
+from pipeline.metrics.results import PERSON
+from pipeline.people import LabelError, People, Split, crop_of_box, table
 
+TITLE = "COCO 2017"
+# The full dataset's people: train, val.
+PEOPLE = (149813, 6352)
+KEYPOINTS = Keypoints(
+    names=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+        "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+        "right_knee", "left_ankle", "right_ankle",
+    ),
+    flip_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
+    skeleton=(
+        (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9),
+        (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+    ),
+)  # fmt: skip
+METRIC = OKS(
+    KEYPOINTS,
+    sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087,
+        0.087, 0.089, 0.089,
+    ),
+)  # fmt: skip
 SITE = "http://images.cocodataset.org"
 LABELS = {split: f"person_keypoints_{split}2017.json" for split in ("train", "val")}
-PERSON = 1
 ARCHIVES = (
     Archive(
         "annotations_trainval2017.zip",
@@ -66,7 +89,7 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
             id=int, image_id=int, category_id=int, iscrowd=int, num_keypoints=int, area=(int, float),
             bbox=list, keypoints=list,
         )  # fmt: skip
-        for name, length in (("keypoints", 3 * COCO.count), ("bbox", 4)):
+        for name, length in (("keypoints", 3 * KEYPOINTS.count), ("bbox", 4)):
             if len(person[name]) != length:
                 raise LabelError(
                     f"{file}: annotation {person['id']} has {len(person[name])} numbers in {name} and not "
@@ -97,7 +120,7 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
     if outside := int((~inside).sum()):
         dropped["no box inside the image"] += outside
     image_id, person_id, area, box = image_id[inside], person_id[inside], area[inside], box[inside]
-    keypoints = keypoints[inside].reshape(-1, COCO.count, 3)
+    keypoints = keypoints[inside].reshape(-1, KEYPOINTS.count, 3)
     labelled = keypoints[..., 2] > 0
     center, scale = crop_of_box(box, input_size)
     found = table(
@@ -114,7 +137,7 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
         evaluation = {
             "images": sorted(images.values(), key=lambda image: image["id"]),
             "annotations": sorted(annotations, key=lambda annotation: annotation["id"]),
-            "categories": [{"id": PERSON, "name": "person", "keypoints": list(COCO.names)}],
+            "categories": [{"id": PERSON, "name": "person", "keypoints": list(KEYPOINTS.names)}],
         }
     return Split(found, dict(dropped), sizes, evaluation)
 
@@ -166,11 +189,11 @@ def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[Peo
             raise LabelError(f"{what} has no bbox of x, y, width and height: {box}")
     box = np.array([found["bbox"] for found in content], np.float64)
     center, scale = crop_of_box(box, input_size)
-    none = np.zeros((len(box), COCO.count), bool)
+    none = np.zeros((len(box), KEYPOINTS.count), bool)
     people = table(
         "coco", "val", [_name("val", images[found["image_id"]]) for found in content],
         image_id=[found["image_id"] for found in content], person_id=np.arange(1, len(box) + 1), box=box,
-        center=center, scale=scale, joints=np.zeros((len(box), COCO.count, 2)), labelled=none, visible=none,
+        center=center, scale=scale, joints=np.zeros((len(box), KEYPOINTS.count, 2)), labelled=none, visible=none,
         head_size=np.full(len(box), np.nan), area=box[:, 2] * box[:, 3],
     )  # fmt: skip
     return people, np.array([found["score"] for found in content], np.float64)
@@ -230,3 +253,8 @@ def _expect(text: str, at: int, character: str) -> int:
     if text[at : at + 1] != character:
         raise ValueError(f"no {character!r} at character {at}")
     return at + 1
+
+
+LABELLED_IMAGES = None
+DETECTIONS = load_detections
+EXPORT = None

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pipeline.datasets.keypoints import MPII
-from pipeline.evaluation import bootstrap, pckh
-from pipeline.evaluation.bootstrap import Replicates, Seeds
+from pipeline.keypoints import MPII
+from pipeline.metrics import bootstrap, pckh
+from pipeline.metrics.bootstrap import Replicates, Seeds
 
 RESAMPLES, IMAGES = 500, 150
 WEIGHTS = bootstrap.weights(IMAGES, RESAMPLES, 0)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.datasets.people import People, crop_of_box, table
+from pipeline.people import People, crop_of_box, table
 
 
 def some_people(count: int = 4, joints: int = 17) -> People:

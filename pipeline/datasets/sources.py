@@ -7,10 +7,8 @@ data/archives/<dataset>, or in the user's own folder; DVC follows the manifest o
 import fcntl
 import gzip
 import hashlib
-import importlib
 import json
 import os
-import re
 import shutil
 import sys
 import tarfile
@@ -20,12 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-from pipeline import paths
-from pipeline.datasets import transfer
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import LabelError
+from pipeline import code, paths
+from pipeline.datasets import DATASETS, Dataset, transfer
+from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import (
     MAX_IMAGE,
     MAX_LABELS,
@@ -35,6 +31,7 @@ from pipeline.datasets.store import (
     ZipPart,
     check_member_path,
 )
+from pipeline.people import LabelError
 
 BLOCK = 4 << 20
 
@@ -45,46 +42,6 @@ class ArchiveError(ValueError):
 
 class MissingArchive(ArchiveError):
     """An archive that is nowhere; the message names it and the folders looked in."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An official archive and what is read from it.
-
-    name: its official file name; aliases: others under which it is downloaded.
-    size: about how many bytes it has, for the check of free disk before a download.
-    digest: "md5:..." or "sha256:..." as published; None pins the first one seen in archives.lock.json.
-    files: label files, by their paths in it; one that is no zip or tar is itself its only file.
-    folder: the images' folder in it; prefix: what stands before their file names in the table of people.
-    content: sha256 of files in it, where its own bytes may change with each packing.
-    """
-
-    name: str
-    url: str
-    size: int
-    digest: str | None = None
-    files: tuple[str, ...] = ()
-    folder: str | None = None
-    prefix: str = ""
-    aliases: tuple[str, ...] = ()
-    content: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def kind(self) -> str:
-        return {".zip": "zip", ".gz": "tar"}.get(Path(self.name).suffix, "file")
-
-    def image_key(self, path: str) -> str | None:
-        """The image's name for a path in the archive or in an unpacked folder."""
-        *folders, name = path.split("/")
-        wanted = folders[-1:] == [self.folder] and "__MACOSX" not in folders
-        return self.prefix + name if wanted and re.search(r"\.jpe?g$", name, re.I) else None
-
-    def any_key(self, path: str) -> str | None:
-        return self.label_key(path) or self.image_key(path)
-
-    def label_key(self, path: str) -> str | None:
-        """The label file's own name for a path in the archive."""
-        return next((Path(f).name for f in self.files if path == f or path.endswith("/" + f)), None)
 
 
 @dataclass(frozen=True)
@@ -127,11 +84,11 @@ def open_labels(dataset: str, data, root: Path) -> ImageStore:
     return _label_store(_found_as_recorded(dataset, data, root))
 
 
-def module(dataset: str) -> ModuleType:
-    """The module of a dataset; raises ArchiveError for an unknown one."""
-    if dataset not in KEYPOINTS:
-        raise ArchiveError(f"{dataset} is no dataset; there are {', '.join(KEYPOINTS)}")
-    return importlib.import_module(f"pipeline.datasets.{dataset}")
+def entry(dataset: str) -> Dataset:
+    """A dataset's module; raises ArchiveError for an unknown one."""
+    if dataset not in DATASETS:
+        raise ArchiveError(f"{dataset} is no dataset; there are {', '.join(DATASETS)}")
+    return DATASETS[dataset]
 
 
 def source_kind(data) -> str:
@@ -142,7 +99,7 @@ def source_kind(data) -> str:
 
 
 def _find(dataset: str, data, root: Path) -> list[Found]:
-    archives = module(dataset).ARCHIVES
+    archives = entry(dataset).ARCHIVES
     home = root / "data" / "archives" / dataset
     home.mkdir(parents=True, exist_ok=True)
     # Ranks, queued experiments and stages may all ask at once; one fetches, the others find it done.
@@ -170,18 +127,17 @@ def _find(dataset: str, data, root: Path) -> list[Found]:
 
 def _generate(dataset: str, demo, home: Path) -> Path:
     """The folder of a synthetic dataset, named by what determines its content: parameters and code."""
-    from pipeline.datasets import figures, keypoints, synthetic
+    from pipeline.datasets.demo import writers
 
     recipe = hashlib.sha256(json.dumps(demo.model_dump(mode="json"), sort_keys=True).encode())
-    for code in (synthetic, figures, keypoints):
-        recipe.update(Path(code.__file__).read_bytes())
+    recipe.update(code.fingerprint("pipeline.datasets.demo.writers", "generate", DATASETS=dataset).encode())
     key = recipe.hexdigest()[:12]
     folder = home / f"demo-{key}"
     if not folder.is_dir():
         partial = home / f".demo-{key}.part"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        synthetic.generate(dataset, demo, partial)
+        writers.generate(dataset, demo, partial)
         partial.rename(folder)
     return folder
 
@@ -194,7 +150,7 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: "Ledger", dataset
         for f in folders
         if f.is_dir()
         for p in sorted(f.iterdir())
-        if p.is_dir() and p.name not in KEYPOINTS.keys() - {dataset}
+        if p.is_dir() and p.name not in DATASETS.keys() - {dataset}
     ]
     for folder in (*folders, *inner):
         for name in (archive.name, *archive.aliases):
@@ -219,7 +175,7 @@ def _parsed(found: list[Found], dataset: str, ledger: "Ledger") -> None:
         if f.archive.files
     ]
     if not all(ledger.get(place).get("parsed") for place in places):
-        module(dataset).people(_label_store(found), (256, 192))
+        entry(dataset).people(_label_store(found), (256, 192))
         for place in places:
             ledger.put(place, parsed=True)
 
@@ -369,7 +325,7 @@ class Pins:
 
 
 def _official(dataset: str, archives, root: Path, home: Path, ledger: Ledger) -> list[Found]:
-    pins = Pins(root / "archives.lock.json", dataset)
+    pins = Pins(root / "sources.lock.json", dataset)
     need = 0
     for archive in archives:
         if not (home / archive.name).is_file() and not _converted_before(archive, pins, home):
@@ -468,7 +424,7 @@ def _with_images(found: list[Found], dataset: str, home: Path) -> Found:
     """The last of the archives, a tar, with its labelled images in a zip of stored members, made once."""
     last, target = found[-1], _images_path(found, home)
     if not target.is_file():
-        wanted = module(dataset).labelled_images(_label_store(found[:-1]))
+        wanted = entry(dataset).LABELLED_IMAGES(_label_store(found[:-1]))
         partial = target.with_suffix(".part")
         try:
             _tar_to_zip(last.path, partial, last.archive.image_key, wanted)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.datasets.keypoints import COCO
-from pipeline.evaluation import oks
+from pipeline.keypoints import COCO
+from pipeline.metrics import oks
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,19 @@
-"""OKS average precision (Eqs. 13 and 14): rescoring, OKS-NMS, COCO's results format, pycocotools, and a fast
-accumulation of its matches under resampling of the images."""
+"""OKS average precision (Eqs. 13 and 14): rescoring, OKS-NMS, pycocotools, and a fast accumulation of its
+matches under resampling of the images."""
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.coco import PERSON
-from pipeline.datasets.keypoints import KEYPOINTS
-from pipeline.datasets.people import SCALE_UNIT, People
+from pipeline.keypoints import Keypoints
+from pipeline.metrics import Array, Rules, Samples, Scored, Values
+from pipeline.metrics.results import coco_results
+from pipeline.people import SCALE_UNIT, People
 
 METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR")
 # COCOeval's for keypoints: all, medium, large people; OKS 0.50, 0.55 ... 0.95; recall 0, 0.01 ... 1.
@@ -19,7 +22,55 @@ _RECALLS = np.linspace(0.0, 1.00, 101)
 _RESAMPLES_AT_ONCE = 32
 
 
-def rescore(box_score: np.ndarray, score: np.ndarray, threshold: float = 0.2) -> np.ndarray:
+@dataclass(frozen=True)
+class OKS:
+    """COCO's average precision and recall over object keypoint similarities.
+
+    sigmas: K per-joint constants (Eq. 13). The folder of the stage `prepare` holds val_annotations.json, the
+    validation people in COCO's format.
+    """
+
+    keypoints: Keypoints
+    sigmas: tuple[float, ...]
+
+    main = "AP"
+    title = "AP"
+    boxes = ("ground_truth", "detected")
+    columns = METRICS
+
+    def accuracy(self, people: People, folder: Path) -> Callable[[Array, Array], float]:
+        # With HRNet's thresholds, and not those of `evaluate`: these may change without training again.
+        ones = np.ones(len(people))
+        return lambda image_xy, score: self.score(people, image_xy, score, ones, folder, Rules()).values["AP"]
+
+    def score(
+        self, people: People, image_xy: Array, score: Array, box_score: Array, folder: Path, rules: Rules
+    ) -> Scored:
+        """Rescored, then without those whom OKS-NMS drops, after HRNet's code."""
+        person_score = rescore(box_score, score, rules.keypoint_score)
+        kept = select(people, image_xy, person_score, np.array(self.sigmas), rules.oks_nms)
+        results = coco_results(people.image_id[kept], image_xy[kept], score[kept], person_score[kept])
+        values, matches = evaluate(folder / "val_annotations.json", results, np.array(self.sigmas))
+        return Scored(dict(values), matches, results)
+
+    def images(self, samples: Samples) -> Array:
+        return samples["image_id"]
+
+    def summarise(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
+        """From the matches of a run, equal to pycocotools' to the last bit; nan where nobody has that size."""
+        count = len(samples["image_id"])
+        if weights is None:
+            values = _accumulate(samples, np.ones((1, count)))
+            return {name: float(value[0]) for name, value in values.items()}
+        if weights.shape[-1] != count:
+            raise ValueError(f"weights for {weights.shape[-1]} images, but these matches have {count}")
+        return _accumulate(samples, weights)
+
+    def parts(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
+        return self.summarise(samples, weights)
+
+
+def rescore(box_score: Array, score: Array, threshold: float = 0.2) -> Array:
     """Scores of people (N,): of the box (N,) times the mean of those keypoint scores (N, K) above threshold.
 
     0 where no keypoint is above it, as in HRNet's code.
@@ -29,9 +80,7 @@ def rescore(box_score: np.ndarray, score: np.ndarray, threshold: float = 0.2) ->
     return box_score * total / np.maximum(counted.sum(1), 1)
 
 
-def nms(
-    image_xy: np.ndarray, score: np.ndarray, area: np.ndarray, sigmas: np.ndarray, threshold: float = 0.9
-) -> np.ndarray:
+def nms(image_xy: Array, score: Array, area: Array, sigmas: Array, threshold: float = 0.9) -> Array:
     """The people of one image that remain, highest score first, ties in the order given.
 
     image_xy (N, K, 2), score (N,), area (N,) square pixels, sigmas (K,). Of two whose OKS (Eq. 13, with the
@@ -50,9 +99,7 @@ def nms(
     return np.array(keep, np.int64)
 
 
-def select(
-    people: People, image_xy: np.ndarray, score: np.ndarray, sigmas: np.ndarray, threshold: float = 0.9
-) -> np.ndarray:
+def select(people: People, image_xy: Array, score: Array, sigmas: Array, threshold: float = 0.9) -> Array:
     """Rows of `people` that OKS-NMS keeps, image by image; score (N,) as from `rescore`.
 
     The area is the crop's, padding included, as in HRNet's code.
@@ -65,51 +112,12 @@ def select(
     return np.concatenate(kept) if kept else np.zeros(0, np.int64)
 
 
-def results(
-    image_id: np.ndarray, image_xy: np.ndarray, score: np.ndarray, person_score: np.ndarray
-) -> list[dict]:
-    """COCO's results format: a mapping for each person, keypoints x, y, score in image pixels, 0-based.
-
-    image_id (N,), image_xy (N, K, 2), score (N, K), person_score (N,). Rounded to a thousandth of a pixel and
-    a millionth of a score.
-    """
-    keypoints = np.concatenate(
-        [np.round(image_xy.astype(np.float64), 3), np.round(score.astype(np.float64), 6)[..., None]], axis=-1
-    )
-    person_score = np.round(np.asarray(person_score, np.float64), 6)
-    return [
-        {"image_id": image, "category_id": PERSON, "keypoints": row, "score": value}
-        for image, row, value in zip(
-            np.asarray(image_id).tolist(),
-            keypoints.reshape(len(keypoints), -1).tolist(),
-            person_score.tolist(),
-            strict=True,
-        )
-    ]
-
-
-def scored_results(
-    people: People,
-    image_xy: np.ndarray,
-    score: np.ndarray,
-    box_score: np.ndarray,
-    keypoint_score: float = 0.2,
-    oks_nms: float = 0.9,
-) -> list[dict]:
-    """COCO's results of predictions for everybody, image_xy (N, K, 2) and score (N, K), after HRNet's code.
-
-    box_score (N,): a detector's, or ones for labelled boxes. Rescored, then without those whom OKS-NMS drops.
-    """
-    person_score = rescore(box_score, score, keypoint_score)
-    sigmas = np.array(KEYPOINTS[people.dataset].sigmas)
-    kept = select(people, image_xy, person_score, sigmas, oks_nms)
-    return results(people.image_id[kept], image_xy[kept], score[kept], person_score[kept])
-
-
-def evaluate(annotations: Path, results: list[dict]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def evaluate(
+    annotations: Path, results: list[dict[str, Any]], sigmas: Array
+) -> tuple[Values, dict[str, Array]]:
     """Score people in COCO's results format by pycocotools.
 
-    annotations: a person_keypoints file. Returns METRICS in percent, nan where nobody has that size, and the
+    annotations: a person_keypoints file; sigmas (K,). Returns METRICS in percent, nan where nobody has that size, and the
     matches that `summarise` needs, as arrays to save.
     """
     from pycocotools.coco import COCO
@@ -121,6 +129,7 @@ def evaluate(annotations: Path, results: list[dict]) -> tuple[dict[str, float], 
         truth = COCO(str(annotations))
         # loadRes writes into what it is given.
         scored = COCOeval(truth, truth.loadRes([dict(person) for person in results]), "keypoints")
+        scored.params.kpt_oks_sigmas = sigmas
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
@@ -128,39 +137,13 @@ def evaluate(annotations: Path, results: list[dict]) -> tuple[dict[str, float], 
     return dict(zip(METRICS, values, strict=True)), _matches(scored)
 
 
-def images(samples: Mapping[str, np.ndarray], kind: str) -> np.ndarray:
-    """The image ids (M,) that can be resampled, ascending; kind: ground_truth or detected, of the boxes."""
-    return samples[f"{kind}_image_id"]
-
-
-def summarise(
-    samples: Mapping[str, np.ndarray], kind: str, weights: np.ndarray | None = None
-) -> dict[str, float | np.ndarray]:
-    """METRICS in percent from the matches of a run, equal to pycocotools' to the last bit.
-
-    samples: the matches, keys prefixed by kind. weights (R, M): how often each of `images` is in each of R
-    resamples; with them every value is (R,). nan where a resample has nobody of that size.
-    """
-    matches = {
-        name: samples[f"{kind}_{name}"]
-        for name in ("image_id", "detection_image", "score", "matched", "ignored", "people")
-    }
-    count = len(matches["image_id"])
-    if weights is None:
-        values = _accumulate(matches, np.ones((1, count)))
-        return {name: float(value[0]) for name, value in values.items()}
-    if weights.shape[-1] != count:
-        raise ValueError(f"weights for {weights.shape[-1]} images, but these matches have {count}")
-    return _accumulate(matches, weights)
-
-
-def _rows_by_image(image_id: np.ndarray) -> list[np.ndarray]:
+def _rows_by_image(image_id: Array) -> list[Array]:
     order = np.argsort(image_id, kind="stable")
     starts = np.flatnonzero(np.diff(image_id[order])) + 1
     return np.split(order, starts) if len(order) else []
 
 
-def _matches(scored) -> dict[str, np.ndarray]:
+def _matches(scored) -> dict[str, Array]:
     """From COCOeval's evalImgs, for A sizes of people, T thresholds, D detections in its order, M images.
 
     image_id (M,), detection_image (D,) index into it, score (D,), matched and ignored (A, T, D) packed to
@@ -188,7 +171,7 @@ def _matches(scored) -> dict[str, np.ndarray]:
     }
 
 
-def _accumulate(matches: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+def _accumulate(matches: Samples, weights: Array) -> dict[str, Array]:
     """COCOeval's accumulate and summarize for images that count as often as their weight says.
 
     Only true positives are visited: precision falls between them, so that its running maximum from the
@@ -231,7 +214,7 @@ def _accumulate(matches: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[
     return {name: 100.0 * values[name] for name in METRICS}
 
 
-def _curves(matches: Mapping[str, np.ndarray], count: int) -> Iterator[tuple]:
+def _curves(matches: Samples, count: int) -> Iterator[tuple]:
     """For each size and threshold, from the highest score down: the image of each true positive, and a sparse
     matrix with a row for each of them and a column for each image, of the false ones since the one before."""
     from scipy.sparse import csr_matrix

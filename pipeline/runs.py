@@ -1,0 +1,211 @@
+"""Runs: which ones the parameters name, and the record that each leaves, written once and read everywhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.params import (
+    Augment,
+    Dwa,
+    Group,
+    Guidance,
+    Heatmap,
+    Input,
+    Model,
+    Params,
+    Segmentation,
+    Train,
+)
+from pipeline.variants import Variant, variant
+
+
+class Run(Group):
+    """What is trained, on what. checkpoint: for weights made elsewhere, which are evaluated alone, their name."""
+
+    dataset: str
+    model: str
+    radius: int | None
+    seed: int | None
+    ablation: str | None
+    checkpoint: str | None = None
+
+    @property
+    def configuration(self) -> str:
+        """Its name without the seed: runs of one configuration are one row of the tables."""
+        if self.checkpoint is not None:
+            return self.checkpoint
+        return self.model if self.radius is None else f"{self.ablation or self.model}-r{self.radius}"
+
+    @property
+    def name(self) -> str:
+        """Its folder under runs/DATASET and results/DATASET."""
+        return self.configuration if self.checkpoint is not None else f"{self.configuration}-s{self.seed}"
+
+    @property
+    def variant(self) -> Variant:
+        return variant(self.ablation)
+
+    @property
+    def guided(self) -> bool:
+        """Whether its network predicts maps, so that it has a second loss."""
+        return self.radius is not None and self.variant.guided
+
+
+class Training(Group):
+    """The parameters that decide a training, for any network. reduction: `loss.reduction`."""
+
+    heatmap: Heatmap
+    augment: Augment
+    reduction: Literal["mean", "sum"]
+    train: Train
+
+
+class Guided(Group):
+    """Those that decide a guided network and its second loss besides. weight: `loss.lambda`."""
+
+    segmentation: Segmentation
+    guidance: Guidance
+    weight: float
+    dwa: Dwa
+
+
+class Settings(Group):
+    """The parameters that a run used, and no others: a value that it does not use must not change its record.
+
+    training: None of weights made elsewhere. guided: None of a network without guidance.
+    """
+
+    input: Input
+    model: Model
+    training: Training | None
+    guided: Guided | None
+
+    @classmethod
+    def of(cls, params: Params, *, guided: bool, trained: bool = True) -> Self:
+        p = params
+        return cls(
+            input=p.input,
+            model=p.model,
+            training=Training(heatmap=p.heatmap, augment=p.augment, reduction=p.loss.reduction, train=p.train)
+            if trained
+            else None,
+            guided=Guided(
+                segmentation=p.segmentation, guidance=p.guidance, weight=p.loss.lambda_, dwa=p.dwa
+            )
+            if guided
+            else None,
+        )
+
+
+class Data(Group):
+    """Where a run's data came from. source: demo, official or folder; people: sha256 of the tables of people (None
+    of weights made elsewhere); archives: of the list of archives with their own hashes."""
+
+    source: Literal["demo", "official", "folder"]
+    people_sha256: str | None
+    archives_sha256: str
+
+
+class Machine(Group):
+    """What of a machine decides a training's bytes. ranks: processes whose batch norm sees a share each; torch:
+    its version without the build; compiled: how the step was compiled."""
+
+    ranks: int
+    device: Literal["cpu", "cuda"]
+    torch: str
+    compiled: Literal["eager", "compiled", "compiled with CUDA graphs"]
+
+
+class Record(Group):
+    """run.json: what was trained, with which parameters, from what, on what.
+
+    joints: K. first_weights: what the network started from, in words. machine: None of weights made elsewhere.
+    """
+
+    run: Run
+    joints: int
+    settings: Settings
+    data: Data
+    first_weights: str
+    machine: Machine | None
+
+    @property
+    def precision(self) -> str | None:
+        """What it was trained in; None of weights made elsewhere."""
+        training = self.settings.training
+        return training.train.precision if training else None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return _load(cls, path, "run the stage `train` again")
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1, by_alias=True) + "\n")
+
+
+class Evaluation(Group):
+    """metrics.json: a run's record and what was measured of it.
+
+    scores: for each kind of person box the metric's columns in percent, None where nothing counts; None of a kind
+    that was not measured. params, gflops, gmacs: see models.complexity. people, images: of the validation split.
+    full_size: whether the dataset has all its people. map_iou: mean IoU of the four maps with the true one, 0 to 1;
+    foreground_share: of the training people's maps; both None without maps.
+    """
+
+    record: Record
+    scores: dict[str, dict[str, float | None] | None]
+    params: int
+    gflops: float
+    gmacs: float
+    people: int
+    images: int
+    full_size: bool
+    map_iou: list[float] | None
+    foreground_share: float | None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return _load(cls, path, "run the stage `evaluate` again")
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1, by_alias=True) + "\n")
+
+
+_Model = TypeVar("_Model", bound=Group)
+
+
+def _load(model: type[_Model], path: Path, remedy: str) -> _Model:
+    try:
+        return model.model_validate_json(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there; {remedy}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path} is damaged or of another version ({where}: {first['msg']}); {remedy}") from None
+
+
+def named_by(params: Params) -> Iterator[Run]:
+    """Every run that the parameters name, in the order of the report."""
+    for dataset in params.datasets:
+        for seed in params.seeds:
+            for model in params.baselines:
+                yield Run(dataset=dataset, model=model, radius=None, seed=seed, ablation=None)
+            guided, radius = params.guided, params.radius
+            for each in params.radii(dataset):
+                yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
+            if dataset in params.radius_sweep:
+                for ablation in params.ablations:
+                    yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
+        for given in params.checkpoints:
+            if given.dataset == dataset:
+                yield Run(
+                    dataset=dataset,
+                    model=given.model,
+                    radius=None,
+                    seed=None,
+                    ablation=None,
+                    checkpoint=given.name,
+                )
