@@ -12,7 +12,7 @@ _MMPOSE, _TORCHVISION = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Network:
     """A network.
 
@@ -32,48 +32,58 @@ class Network:
 
 NETWORKS = {
     "hrnet_w32": Network(
-        "HRNet-W32", "hrnet", {"width": 32}, f"{_MMPOSE}/hrnet_w32-36af842e.pth", row="hrnet_w32"
+        title="HRNet-W32",
+        family="hrnet",
+        options={"width": 32},
+        imagenet=f"{_MMPOSE}/hrnet_w32-36af842e.pth",
+        row="hrnet_w32",
     ),
     "hrnet_w48": Network(
-        "HRNet-W48", "hrnet", {"width": 48}, f"{_MMPOSE}/hrnet_w48-8ef0771d.pth", row="hrnet_w32"
+        title="HRNet-W48",
+        family="hrnet",
+        options={"width": 48},
+        imagenet=f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
+        row="hrnet_w32",
     ),
-    "hrnet_small": Network("HRNet (small)", "hrnet", row="hrnet_w32"),
+    "hrnet_small": Network(title="HRNet (small)", family="hrnet", row="hrnet_w32"),
     "sg_hrnet_w32": Network(
-        "SG-HRNet-W32",
-        "sg_hrnet",
-        {"width": 32},
-        f"{_MMPOSE}/hrnet_w32-36af842e.pth",
+        title="SG-HRNet-W32",
+        family="sg_hrnet",
+        options={"width": 32},
+        imagenet=f"{_MMPOSE}/hrnet_w32-36af842e.pth",
         backbone="hrnet_w32",
         row="sg_hrnet",
     ),
     "sg_hrnet_w48": Network(
-        "SG-HRNet-W48",
-        "sg_hrnet",
-        {"width": 48},
-        f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
+        title="SG-HRNet-W48",
+        family="sg_hrnet",
+        options={"width": 48},
+        imagenet=f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
         backbone="hrnet_w48",
         row="sg_hrnet",
     ),
-    "sg_hrnet_small": Network("SG-HRNet (small)", "sg_hrnet", backbone="hrnet_small", row="sg_hrnet"),
+    "sg_hrnet_small": Network(
+        title="SG-HRNet (small)", family="sg_hrnet", backbone="hrnet_small", row="sg_hrnet"
+    ),
     "pose_resnet50": Network(
-        "SimpleBaseline ResNet-50",
-        "pose_resnet",
-        {"depth": 50},
-        f"{_TORCHVISION}/resnet50-0676ba61.pth",
+        title="SimpleBaseline ResNet-50",
+        family="pose_resnet",
+        options={"depth": 50},
+        imagenet=f"{_TORCHVISION}/resnet50-0676ba61.pth",
         row="simple_baseline",
     ),
     "pose_resnet101": Network(
-        "SimpleBaseline ResNet-101",
-        "pose_resnet",
-        {"depth": 101},
-        f"{_TORCHVISION}/resnet101-63fe2227.pth",
+        title="SimpleBaseline ResNet-101",
+        family="pose_resnet",
+        options={"depth": 101},
+        imagenet=f"{_TORCHVISION}/resnet101-63fe2227.pth",
         row="simple_baseline",
     ),
     "pose_resnet152": Network(
-        "SimpleBaseline ResNet-152",
-        "pose_resnet",
-        {"depth": 152},
-        f"{_TORCHVISION}/resnet152-394f9c45.pth",
+        title="SimpleBaseline ResNet-152",
+        family="pose_resnet",
+        options={"depth": 152},
+        imagenet=f"{_TORCHVISION}/resnet152-394f9c45.pth",
         row="simple_baseline",
     ),
 }

@@ -6,7 +6,7 @@ from typing import Literal
 Apply = Literal["last_module", "every_module", "stage_input"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """How a run of the guided network departs from the paper's.
 
@@ -24,16 +24,16 @@ class Variant:
     apply: Apply | None = None
 
 
-PAPERS = Variant("as in the paper")
+PAPERS = Variant(title="as in the paper")
 VARIANTS = {
     "no_seg_loss": Variant(
-        "no segmentation loss (attention learned without supervision)", supervised=False, weighted=False
+        title="no segmentation loss (attention learned without supervision)", supervised=False, weighted=False
     ),
-    "no_attention": Variant("no attention (maps learned, nothing multiplied)", attention=False),
-    "fixed_weights": Variant("fixed loss weights instead of DWA", weighted=False),
-    "bilinear_hrnet": Variant("no guidance, bilinear fusion only", guided=False, weighted=False),
-    "every_module": Variant("map multiplies in every module", apply="every_module"),
-    "stage_input": Variant("map multiplies the stage's input", apply="stage_input"),
+    "no_attention": Variant(title="no attention (maps learned, nothing multiplied)", attention=False),
+    "fixed_weights": Variant(title="fixed loss weights instead of DWA", weighted=False),
+    "bilinear_hrnet": Variant(title="no guidance, bilinear fusion only", guided=False, weighted=False),
+    "every_module": Variant(title="map multiplies in every module", apply="every_module"),
+    "stage_input": Variant(title="map multiplies the stage's input", apply="stage_input"),
 }
 
 

@@ -82,7 +82,7 @@ def build(network: Network, joints: int, choices: Choices) -> HRNet:
     """The guided network as params.yaml's guidance and the variant say; without guidance HRNet, fused alike."""
     guidance, variant = choices.guidance, choices.variant
     if guidance is None:
-        raise ValueError(f"{network.title} needs the parameters `guidance`")
+        raise ValueError("a guided network needs the parameters `guidance`")
     size = size_of(network, choices.model)
     if not variant.guided:
         return HRNet(size, joints, upsample=guidance.fuse_upsample)
