@@ -344,7 +344,7 @@ class _Names(ast.NodeVisitor):
             self.visit(inner)
         self._inside(_locals(node), node.body)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for inner in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
@@ -362,7 +362,7 @@ class _Names(ast.NodeVisitor):
         self.visit(node.generators[0].iter)
         self._inside(targets, ast.iter_child_nodes(node))
 
-    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # type: ignore[assignment]
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:

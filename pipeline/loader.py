@@ -2,7 +2,8 @@
 
 import functools
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.codec import crop, heatmap
 from pipeline.datasets import DATASETS
+from pipeline.metrics import Array
+from pipeline.params import Augment
 from pipeline.people import People
 
 # Of ImageNet's training images, RGB, of 255.
@@ -20,6 +23,15 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 # Bytes of an image in memory; larger ones load slower. From 4 MB on NumPy asks for huge pages, and a crop, which
 # reads across many small ones, is made almost twice as fast.
 BUFFER = 16 << 20
+
+
+class Images(Protocol):
+    """A store of images by name, such as pipeline.datasets.store.ImageStore."""
+
+    def read(self, name: str) -> bytes: ...
+
+
+Batches: TypeAlias = "DataLoader[dict[str, Tensor]]"
 
 
 def normalise(input_BHWC: Tensor) -> Tensor:
@@ -35,15 +47,23 @@ def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
 
 
-class Crops(Dataset):
+class Crops(Dataset[Any]):
     """People as crops; item (epoch, row) is the same whatever process reads it, and whenever.
 
     augment: the parameters `augment`, or None for plain crops. Items are dicts: `input` (height, width, 3)
     uint8 RGB; `centres` (K, 2) int32, the heatmap pixels nearest to the joints; `labelled` (K,) bool; `row`.
     """
 
-    def __init__(self, people: People, images, size, augment=None, seed: int = 0, reduced_decoding=False):
-        self.people, self.images, self.size = people, images, tuple(size)
+    def __init__(
+        self,
+        people: People,
+        images: Images,
+        size: tuple[int, int],
+        augment: Augment | None = None,
+        seed: int = 0,
+        reduced_decoding: bool = False,
+    ):
+        self.people, self.images, self.size = people, images, size
         self.augment, self.seed, self.reduced_decoding = augment, seed, reduced_decoding
         self.flip_order = DATASETS[people.dataset].KEYPOINTS.flip_order
         self._buffer = np.empty(BUFFER, np.uint8)
@@ -51,7 +71,7 @@ class Crops(Dataset):
     def __len__(self) -> int:
         return len(self.people)
 
-    def __getitem__(self, item: tuple[int, int]) -> dict:
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Array]:
         return {key: value[0].numpy() for key, value in self.__getitems__([item]).items()}
 
     def __getitems__(self, items: list[tuple[int, int]]) -> dict[str, Tensor]:
@@ -68,7 +88,7 @@ class Crops(Dataset):
         small = {"centres": heatmap.centres(input_xy), "labelled": labelled, "row": rows}
         return {"input": input_BHWC} | {key: torch.from_numpy(value) for key, value in small.items()}
 
-    def matrices(self, items: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    def matrices(self, items: list[tuple[int, int]]) -> tuple[Array, Array]:
         """The maps (N, 2, 3) from image_xy to the inputs, and which of them mirror (N,)."""
         rows = [row for _, row in items]
         center, scale = self.people.center[rows], self.people.scale[rows]
@@ -79,7 +99,7 @@ class Crops(Dataset):
         matrices = crop.affine(center, scale * zoom[:, None], self.size, rotation)
         return np.where(flip[:, None, None], crop.mirror(matrices, center), matrices), flip
 
-    def joints(self, matrices: np.ndarray, flips: np.ndarray, rows) -> tuple[np.ndarray, np.ndarray]:
+    def joints(self, matrices: Array, flips: Array, rows: Array) -> tuple[Array, Array]:
         """Input_xy (N, K, 2) and labelled (N, K) of people under such maps."""
         input_xy, labelled = crop.transform(self.people.joints[rows], matrices), self.people.labelled[rows]
         return (
@@ -87,7 +107,7 @@ class Crops(Dataset):
             np.where(flips[:, None], labelled[:, self.flip_order], labelled),
         )
 
-    def _read(self, row: int, matrix: np.ndarray, out: np.ndarray) -> None:
+    def _read(self, row: int, matrix: Array, out: Array) -> None:
         name = str(self.people.images[self.people.image[row]])
         reduce = 1
         if self.reduced_decoding:
@@ -97,50 +117,12 @@ class Crops(Dataset):
         crop.warp(image, crop.reduced(matrix, reduce), self.size, out)
 
 
-def draw(augment, rng: np.random.Generator) -> tuple[float, float, bool]:
+def draw(augment: Augment, rng: np.random.Generator) -> tuple[float, float, bool]:
     """Factor of the scale, rotation in degrees and whether to mirror, drawn as HRNet's code draws them."""
     zoom = 1 + augment.scale_std * min(max(rng.standard_normal(), -1), 1)
     rotation = augment.rotation_std * min(max(rng.standard_normal(), -2), 2)
     rotates, flips = rng.random() < augment.rotation, rng.random() < augment.flip
     return float(zoom), float(rotation) if rotates else 0.0, bool(flips)
-
-
-class Schedule:
-    """The batches of a whole training, from any point on: lists of (epoch, row) for one rank.
-
-    Each epoch visits everybody once in an order of its own; what does not fill a last batch is left out, so
-    that all batches have one shape. A batch is the same set of people for any number of ranks.
-    """
-
-    def __init__(self, people: int, batch_size: int, epochs: int, seed: int, rank: int = 0, ranks: int = 1):
-        if batch_size > people:
-            raise ValueError(
-                f"train.batch_size: {batch_size} is more than the {people} people to train on; make it smaller"
-            )
-        if batch_size % ranks:
-            raise ValueError(f"train.batch_size: {batch_size} must be a multiple of compute.nproc, {ranks}")
-        self.people, self.batch_size, self.epochs, self.seed = people, batch_size, epochs, seed
-        self.rank, self.ranks = rank, ranks
-        self.steps_per_epoch = people // batch_size
-        self.start = 0
-
-    def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch - self.start
-
-    def rows(self, step: int) -> np.ndarray:
-        """The people of a step's batch, on all ranks together, counted from the first step of the training."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.people)
-        return order[position * self.batch_size : (position + 1) * self.batch_size]
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, order_epoch = None, -1
-        for step in range(self.start, self.epochs * self.steps_per_epoch):
-            epoch, position = divmod(step, self.steps_per_epoch)
-            if epoch != order_epoch:
-                order, order_epoch = np.random.default_rng([self.seed, epoch]).permutation(self.people), epoch
-            batch = order[position * self.batch_size : (position + 1) * self.batch_size]
-            yield [(epoch, int(row)) for row in batch[self.rank :: self.ranks]]
 
 
 def _begin(_worker: int) -> None:
@@ -153,15 +135,18 @@ def _begin(_worker: int) -> None:
     signal.set_wakeup_fd(-1)
 
 
-def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def _as_it_is(batch: Any) -> Any:
+    """A batch from `Crops.__getitems__` is one already."""
     return batch
 
 
-def batches(crops: Crops, schedule, workers: int, pin: bool = False) -> DataLoader:
+def batches(
+    crops: Crops, schedule: Iterable[list[tuple[int, int]]], workers: int, pin: bool = False
+) -> Batches:
     """Batches of crops, as dicts of tensors with the keys of a crop, in the order of the schedule.
 
-    schedule: lists of (epoch, row), such as `Schedule` or `in_order`. The order and the bytes do not depend
-    on the number of workers.
+    schedule: lists of (epoch, row), such as a training's or `in_order`. The order and the bytes do not depend on
+    the number of workers.
     """
     return DataLoader(
         crops,

@@ -91,9 +91,7 @@ class Settings(Group):
             training=Training(heatmap=p.heatmap, augment=p.augment, reduction=p.loss.reduction, train=p.train)
             if trained
             else None,
-            guided=Guided(
-                segmentation=p.segmentation, guidance=p.guidance, weight=p.loss.lambda_, dwa=p.dwa
-            )
+            guided=Guided(segmentation=p.segmentation, guidance=p.guidance, weight=p.loss.lambda_, dwa=p.dwa)
             if guided
             else None,
         )
@@ -184,7 +182,9 @@ def _load(model: type[_Model], path: Path, remedy: str) -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path} is damaged or of another version ({where}: {first['msg']}); {remedy}") from None
+        raise ValueError(
+            f"{path} is damaged or of another version ({where}: {first['msg']}); {remedy}"
+        ) from None
 
 
 def named_by(params: Params) -> Iterator[Run]:

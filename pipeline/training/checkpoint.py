@@ -1,44 +1,26 @@
 """Checkpoints: everything a training needs to go on from where it was, written so that no crash can spoil it.
 
-A checkpoint belongs to a fingerprint of all that determines a run. Another parameter, other data or other code
+A checkpoint belongs to a hash of all that determines a run. Another parameter, other data or other code
 is another fingerprint, and never resumes this one. They lie under the main workspace, where queued and
 temporary experiments find them too.
 """
 
 import fcntl
-import hashlib
 import io
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
-
-from pipeline.files import sha256
 
 
 class Busy(ValueError):
     """Another trainer holds this run."""
 
 
-def fingerprint(facts: dict) -> str:
-    """A name for a run: the hash of all that determines it, as JSON."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def hash_files(*paths: Path) -> str:
-    """One hash of files and of whole folders' Python sources, their names included."""
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(str(file.relative_to(path.parent)).encode())
-            digest.update(bytes.fromhex(sha256(file)))
-    return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a temporary file that takes the place of `path` once it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -87,26 +69,27 @@ class Checkpoint:
         os.register_at_fork(after_in_child=self._file.close)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def load(self) -> dict | None:
+    def load(self) -> dict[str, Any] | None:
         """What was saved last, on the CPU, or None at the start of a run."""
         if not self.path.exists():
             return None
         try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            return state
         except (RuntimeError, EOFError, UnpicklingError) as error:
             raise ValueError(f"{self.path} is damaged ({error}); delete it to start this run anew") from None
 
-    def save(self, state: dict) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Replace the state; on any failure, a full disk too, the one before stays."""
         # Through memory, since torch.save does not tell why a file cannot be written.
         data = io.BytesIO()
         torch.save(state, data)
         write_atomically(self.path, data.getbuffer())
 
-    def finish(self, result: dict, mark: str) -> None:
+    def finish(self, result: dict[str, Any], mark: str) -> None:
         """Replace the state by the run's result; `mark` is the hash by which DVC will record it."""
         write_atomically(self._done, mark.encode())
         self.save({"result": result})

@@ -1,7 +1,11 @@
 """The two losses that Eq. 7 adds up: heatmaps (Eq. 5) and segmentation maps (Eq. 6)."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
+
+from pipeline.models import Output
 
 
 def heatmap_loss(
@@ -24,6 +28,14 @@ def heatmap_loss(
     raise ValueError(_REDUCTION.format(reduction))
 
 
+def keypoint_loss(output: Output, target_BKHW: Tensor, weight_BK: Tensor, reduction: str = "mean") -> Tensor:
+    """Eq. 5 of each of a network's outputs, added up: a float32 scalar. Raises ValueError as heatmap_loss."""
+    loss = heatmap_loss(output.heatmaps, target_BKHW, weight_BK, reduction)
+    for heatmaps_BKHW in output.earlier:
+        loss = loss + heatmap_loss(heatmaps_BKHW, target_BKHW, weight_BK, reduction)
+    return loss
+
+
 def segmentation_loss(logits_BNHW: Tensor, map_BHW: Tensor, reduction: str = "mean") -> Tensor:
     """Binary cross entropy of the N predicted maps against the true one (0, 1): a float32 scalar.
 
@@ -44,7 +56,7 @@ def segmentation_loss(logits_BNHW: Tensor, map_BHW: Tensor, reduction: str = "me
 _REDUCTION = "loss.reduction: {!r} must be mean or sum"
 
 
-def _check_shapes(what: str, tensor: Tensor, other: str, shape) -> None:
+def _check_shapes(what: str, tensor: Tensor, other: str, shape: Sequence[int]) -> None:
     # Broadcasting would otherwise turn a wrong shape into a wrong number.
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{what} are {tuple(tensor.shape)} and {other} {tuple(shape)}; they must agree")
