@@ -33,6 +33,7 @@ TABLES = {
 }
 FOLLOWED_OTHERWISE = {
     "pipeline.code": "it reads code",
+    "pipeline.consumers": "it says who depends on code",
     "pipeline.files": "it hashes and writes files that DVC follows",
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
@@ -46,6 +47,7 @@ FOLLOWED_OTHERWISE = {
 BYTES_AS_THEY_ARE = {
     "pipeline.datasets.sources": "archives, whose hashes DVC follows",
     "pipeline.datasets.store": "files of archives, checked as they are read",
+    "pipeline.datasets.transfer": "files as they come",
 }
 Selection = Mapping[str, str | None]
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def sha256(path: Path | str) -> str:
@@ -17,7 +18,29 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, value) -> None:
+def hash_json(value: object) -> str:
+    """The sha256 of a value as JSON, its first 24 digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def hash_files(*paths: Path) -> str:
+    """One sha256 of files and their names."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        digest.update(bytes.fromhex(sha256(path)))
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content; raises ValueError, which names the file, for anything else."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); run the stage that writes it again") from None
+
+
+def write_json(path: Path, value: object) -> None:
     """Replace a file that DVC may have linked to its cache, which writing into it would spoil."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)

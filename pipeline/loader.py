@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap
 from pipeline.datasets import DATASETS
-from pipeline.metrics import Array
 from pipeline.params import Augment
 from pipeline.people import People
 

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from pipeline import files, params, paths
-from pipeline.datasets import sources
+from pipeline.datasets import DATASETS, sources
 from stages import main
 
 
 def download(dataset: str) -> None:
     p, root = params.load(), paths.project_root()
     manifest = sources.fetch(dataset, p.data, root)
-    boxes = [paths.given(p.evaluate.detections)] if dataset == "coco" and p.evaluate.detections else []
+    boxes = (
+        [paths.given(p.evaluate.detections)] if DATASETS[dataset].DETECTIONS and p.evaluate.detections else []
+    )
     for file in boxes:
         if not file.is_file():
             raise ValueError(f"evaluate.detections: {file} is not there; name the file, or null")
@@ -29,7 +31,7 @@ def first_weights(p: params.Params, root: Path) -> list[Path]:
     from pipeline.models import pretrained
 
     found = {pretrained.find(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
-    return sorted(found - {None})
+    return sorted(file for file in found if file)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ class Dataset(Protocol):
 
     TITLE: what people call the dataset. PEOPLE: the full dataset's known numbers of people (train, val).
     people: label files and the input's (height, width) -> the tables of both splits; raises LabelError.
+    SQUARE_CROPS: whether a person's crop is a square whatever the input's shape, whose width the input takes.
     LABELLED_IMAGES: label files -> names of the images worth keeping of a tar, which is converted; or None.
     DETECTIONS: a detector's file, val_annotations.json's content and the input's (height, width) -> people and
     box scores (N,); None where the metric knows labelled boxes alone.
@@ -28,6 +29,7 @@ class Dataset(Protocol):
     KEYPOINTS: Keypoints
     METRIC: Metric
     ARCHIVES: tuple[Archive, ...]
+    SQUARE_CROPS: bool
     LABELLED_IMAGES: Callable[[ImageStore], set[str]] | None
     DETECTIONS: Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None
     EXPORT: Callable[[People, Array], dict[str, bytes]] | None

@@ -53,8 +53,7 @@ class History:
         if self._waiting:
             values = torch.stack([numbers for _, numbers in self._waiting]).tolist()
             for (row, _), numbers in zip(self._waiting, values, strict=True):
-                row.update(zip(LOSSES, numbers, strict=False))
-                self._add(row)
+                self._add(row | dict[str, str | int | float](zip(LOSSES, numbers, strict=False)))
             self._waiting.clear()
         step, *losses = self._step.not_finite.tolist()
         if step >= 0:

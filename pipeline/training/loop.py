@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import loader, models
-from pipeline.metrics import Array
+from pipeline.arrays import Array
 from pipeline.params import Compute
 from pipeline.people import People
 from pipeline.ranks import Ranks, choose_algorithms
@@ -111,7 +111,7 @@ class _Training:
             raise ValueError(f"{task.run.dataset}/{task.run.name} has no parameters to train with")
         self.task, self.checkpoint, self.ranks = task, checkpoint, ranks
         self.options = task.settings.training.train
-        self.title = f"{task.run.dataset}/{task.run.name}"
+        self.heading = f"{task.run.dataset}/{task.run.name}"
         choose_algorithms(self.options.deterministic)
         guided = task.settings.guided
         network = models.build(
@@ -142,7 +142,7 @@ class _Training:
         self.schedule.start = self.steps
         task.tracker.start(state["tracking"] if state else None)
         self.signals = Signals()
-        self.progress = Progress(self.title, self.schedule, ranks)
+        self.progress = Progress(self.heading, self.schedule, ranks)
         size, pin = task.settings.input.size, ranks.device.type == "cuda"
         val_crops = loader.Crops(task.val, task.images, size)
         val_schedule = loader.in_order(len(task.val), self.options.batch_size)
@@ -220,7 +220,7 @@ class _Training:
 
     def result(self) -> Trained:
         if self.steps != self.schedule.steps:
-            raise ValueError(f"{self.title}: the batches ended after step {self.steps}")
+            raise ValueError(f"{self.heading}: the batches ended after step {self.steps}")
         state = self.step.network.state_dict()
         weights = {name: value.cpu().contiguous() for name, value in state.items()}
         return Trained(weights, self.history.rows, self.first_weights)
@@ -230,6 +230,6 @@ class _Training:
         names = sorted({str(people.images[people.image[row]]) for row in self.schedule.rows(error.step)})
         losses = ", ".join(f"{key} {value:.4g}" for key, value in error.losses.items())
         return ValueError(
-            f"{self.title}: {error} ({losses or 'and weights no longer are'}); try a lower train.lr or "
+            f"{self.heading}: {error} ({losses or 'and weights no longer are'}); try a lower train.lr or "
             f"train.precision: float32. The checkpoint is from before. Images of the batch: {', '.join(names)}"
         )

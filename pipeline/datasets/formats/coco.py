@@ -17,6 +17,7 @@ from pipeline.people import LabelError, People, Split, crop_of_box, table
 TITLE = "COCO 2017"
 # The full dataset's people: train, val.
 PEOPLE = (149813, 6352)
+SQUARE_CROPS = False
 KEYPOINTS = Keypoints(
     names=(
         "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",

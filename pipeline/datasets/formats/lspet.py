@@ -13,6 +13,7 @@ from pipeline.people import LabelError, Split, crop_of_box, table
 TITLE = "LSPET"
 # The full dataset's people: train, val.
 PEOPLE = (9000, 1000)
+SQUARE_CROPS = False
 KEYPOINTS = Keypoints(
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",

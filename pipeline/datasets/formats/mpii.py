@@ -15,6 +15,7 @@ from pipeline.people import PADDING, SCALE_UNIT, LabelError, People, Split, tabl
 TITLE = "MPII"
 # The full dataset's people: train, val.
 PEOPLE = (22246, 2958)
+SQUARE_CROPS = True
 KEYPOINTS = Keypoints(
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax",
