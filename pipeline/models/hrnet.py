@@ -4,7 +4,10 @@ Names follow leoxiaobin/deep-high-resolution-net.pytorch, so that its released c
 Branch i of a stage has `width * 2**i` channels at 1 / 2**(i + 2) of the image's height and width.
 """
 
+import functools
+import operator
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,16 +56,17 @@ class Module(nn.Module):
         features = [branch(x_BCHW) for branch, x_BCHW in zip(self.branches, features, strict=True)]
         if gate_B1HW is not None:
             features[0] = features[0] * gate_B1HW
-        return [self._fuse(target, layers, features) for target, layers in enumerate(self.fuse_layers)]
+        return [self._fuse(target, features) for target in range(len(self.fuse_layers))]
 
-    def _fuse(self, target: int, layers: nn.ModuleList, features: list[Tensor]) -> Tensor:
-        total_BCHW = None
+    def _fuse(self, target: int, features: list[Tensor]) -> Tensor:
+        parts = []
+        layers = cast(nn.ModuleList, self.fuse_layers[target])
         for source, (layer, x) in enumerate(zip(layers, features, strict=True)):
             y_BCHW = layer(x)
             if source > target:
                 y_BCHW = _enlarge(y_BCHW, 2 ** (source - target), self.upsample)
-            total_BCHW = y_BCHW if total_BCHW is None else total_BCHW + y_BCHW
-        return F.relu(total_BCHW, inplace=True)
+            parts.append(y_BCHW)
+        return F.relu(functools.reduce(operator.add, parts), inplace=True)
 
 
 class HRNet(nn.Module):
@@ -70,6 +74,13 @@ class HRNet(nn.Module):
 
     `upsample` is how a fusion brings a coarse branch to a finer one: nearest (HRNet's) or bilinear.
     """
+
+    transition1: nn.ModuleList
+    transition2: nn.ModuleList
+    transition3: nn.ModuleList
+    stage2: nn.ModuleList
+    stage3: nn.ModuleList
+    stage4: nn.ModuleList
 
     def __init__(self, size: Size, joints: int, upsample: str = "nearest"):
         super().__init__()
@@ -95,7 +106,7 @@ class HRNet(nn.Module):
         check_image(image_B3HW)
         x_BSHW = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
         x_BShw = F.relu(self.bn2(self.conv2(x_BSHW)), inplace=True)
-        return self.layer1(x_BShw)
+        return cast(Tensor, self.layer1(x_BShw))
 
     def stages(self) -> list[tuple[nn.ModuleList, nn.ModuleList]]:
         """The transition into, and the modules of, stages 2, 3 and 4."""
@@ -144,9 +155,8 @@ def _exchange(widths: list[int], source: int, target: int) -> nn.Module:
         return nn.Identity()
     if source > target:
         return conv_bn(widths[source], widths[target], 1)
-    steps = target - source
     # Each step halves the size; the channels change, and the ReLU is left out, in the last one.
-    steps = [conv_bn(widths[source], widths[source], 3, 2, relu=True) for _ in range(steps - 1)]
+    steps = [conv_bn(widths[source], widths[source], 3, 2, relu=True) for _ in range(target - source - 1)]
     return nn.Sequential(*steps, conv_bn(widths[source], widths[target], 3, 2))
 
 

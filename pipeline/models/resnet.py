@@ -18,6 +18,11 @@ FILTERS = 256
 class PoseResNet(nn.Module):
     """ResNet of `depth` 50, 101 or 152: heatmaps of `joints` channels at a quarter of the image's size."""
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, depth: int, joints: int):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)

@@ -5,14 +5,14 @@ import re
 import pytest
 import torch
 
-from pipeline.models import NAMES
+from pipeline.networks import NETWORKS
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "w48" not in name and "resnet1" not in name])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "w48" not in name and "resnet1" not in name])
 @pytest.mark.parametrize("joints", [14, 16])
 def test_every_network_gives_heatmaps_at_a_quarter(name, joints, make):
     with torch.no_grad():
-        heatmaps, map_logits = make(name, joints).eval()(torch.zeros(2, 3, 64, 96))
+        heatmaps, map_logits, _ = make(name, joints).eval()(torch.zeros(2, 3, 64, 96))
     assert heatmaps.shape == (2, joints, 16, 24)
     if name.startswith("sg_"):
         assert map_logits.shape == (2, 4, 16, 24)
