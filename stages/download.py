@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import files, params, paths
+from pipeline import files, params, paths, weights
 from pipeline.datasets import DATASETS, sources
 from stages import main
 
@@ -25,13 +25,8 @@ def download(dataset: str) -> None:
 
 def first_weights(p: params.Params, root: Path) -> list[Path]:
     """The files that the networks start from."""
-    if p.model.pretrained == "none":
-        return []
-    # It imports torch, which takes longer than all else here.
-    from pipeline.models import pretrained
-
-    found = {pretrained.find(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
-    return sorted(file for file in found if file)
+    wanted = {weights.fetch(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
+    return sorted(file for file in wanted if file)
 
 
 if __name__ == "__main__":
