@@ -4,8 +4,10 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # A box fills 1 / 1.25 of its crop, as in HRNet's code.
 PADDING = 1.25
@@ -54,7 +56,7 @@ class People:
     def __len__(self) -> int:
         return len(self.image)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rows = {f.name: len(getattr(self, f.name)) for f in fields(self) if f.name not in _NOT_ROWS}
         if len(set(rows.values())) != 1:
             raise ValueError(f"the columns of a table of people differ in length: {rows}")
@@ -73,7 +75,8 @@ class People:
         path.parent.mkdir(parents=True, exist_ok=True)
         # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
         path.unlink(missing_ok=True)
-        np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        columns: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        np.savez(path, **columns)
 
     @classmethod
     def load(cls, path: Path) -> "People":
@@ -102,16 +105,17 @@ class Split:
 
     dropped: number of people left out, by reason.
     sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
-    evaluation: COCO's images and annotations for pycocotools.
+    evaluation: images and annotations in COCO's format for pycocotools; image_ids: its images' ids by their names.
     """
 
     people: People
     dropped: dict[str, int]
     sizes: dict[str, tuple[int, int]] | None = None
-    evaluation: dict | None = None
+    evaluation: dict[str, Any] | None = None
+    image_ids: dict[str, int] | None = None
 
 
-def table(dataset: str, split: str, names: Sequence[str], **columns) -> People:
+def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) -> People:
     """A table of people from the name of each one's image and the other columns, of any number type."""
     images, image = np.unique(np.asarray(names, "U"), return_inverse=True)
     types = {"labelled": bool, "visible": bool, "image_id": np.int64, "person_id": np.int64}

@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
+from pipeline.metrics import Array
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.results import PERSON
 from pipeline.people import LabelError, People, Split, crop_of_box, table
@@ -77,7 +79,10 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
 
 def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split:
     file = LABELS[split]
-    images, annotations, dropped, rows = {}, [], Counter(), []
+    images: dict[int, dict[str, Any]] = {}
+    annotations: list[dict[str, Any]] = []
+    dropped: Counter[str] = Counter()
+    rows = []
     has_people = False
     for key, value in items(labels.read(file), file, ("images", "annotations")):
         if key == "images":
@@ -124,7 +129,7 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
     keypoints = keypoints[inside].reshape(-1, KEYPOINTS.count, 3)
     labelled = keypoints[..., 2] > 0
     center, scale = crop_of_box(box, input_size)
-    found = table(
+    people = table(
         "coco", split, [_name(split, images[i]) for i in image_id.tolist()],
         image_id=image_id, person_id=person_id, box=box, center=center, scale=scale,
         joints=np.where(labelled[..., None], keypoints[..., :2], 0.0), labelled=labelled,
@@ -133,21 +138,22 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
     # A detector finds people in every validation image, so all of them are read there.
     needed = images.values() if split == "val" else (images[i] for i in set(image_id.tolist()))
     sizes = {_name(split, image): (image["height"], image["width"]) for image in needed}
-    evaluation = None
+    evaluation = image_ids = None
     if split == "val":
+        image_ids = {_name(split, image): image["id"] for image in images.values()}
         evaluation = {
             "images": sorted(images.values(), key=lambda image: image["id"]),
             "annotations": sorted(annotations, key=lambda annotation: annotation["id"]),
             "categories": [{"id": PERSON, "name": "person", "keypoints": list(KEYPOINTS.names)}],
         }
-    return Split(found, dict(dropped), sizes, evaluation)
+    return Split(people, dict(dropped), sizes, evaluation, image_ids)
 
 
-def _name(split: str, image: dict) -> str:
+def _name(split: str, image: dict[str, Any]) -> str:
     return f"{split}2017/{image['file_name']}"
 
 
-def cut_to_image(box: np.ndarray, size: np.ndarray) -> np.ndarray:
+def cut_to_image(box: Array, size: Array) -> Array:
     """Boxes (N, 4) cut to images of size (N, 2) (width, height); a box outside gets a negative side.
 
     As HRNet's code: the last pixel, not the edge, is the border, so every box loses one pixel of each side.
@@ -157,7 +163,9 @@ def cut_to_image(box: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.hstack([low, high - low])
 
 
-def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[People, np.ndarray]:
+def load_detections(
+    path: Path | str, evaluation: dict[str, Any], input_size: tuple[int, int]
+) -> tuple[People, Array]:
     """A detector's people and their box scores (N,); raises LabelError for a file that does not fit.
 
     path: JSON, a list of {"image_id", "category_id", "bbox": [x, y, w, h], "score"}; evaluation: the content
@@ -200,11 +208,11 @@ def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[Peo
     return people, np.array([found["score"] for found in content], np.float64)
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
-def _fields(value, file: str, what: str, **types) -> dict:
+def _fields(value: object, file: str, what: str, **types: type | tuple[type, ...]) -> dict[str, Any]:
     """Some fields of an entry, with their types checked."""
     if not isinstance(value, dict):
         raise LabelError(f"{file}: an {what} is {value!r:.80}, not an object: it is not COCO's file")
@@ -222,25 +230,25 @@ def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str
 
     Yields (key, entry). Raises LabelError where the file is no such object.
     """
-    decoder, space = json.JSONDecoder(), json.decoder.WHITESPACE
+    decoder = json.JSONDecoder()
     try:
         text = data.decode()
-        at = _expect(text, space.match(text, 0).end(), "{")
+        at = _expect(text, _skip(text, 0), "{")
         while True:
-            key, at = decoder.raw_decode(text, space.match(text, at).end())
-            at = space.match(text, _expect(text, space.match(text, at).end(), ":")).end()
+            key, at = decoder.raw_decode(text, _skip(text, at))
+            at = _skip(text, _expect(text, _skip(text, at), ":"))
             if key in wanted and text[at : at + 1] == "[":
-                at = space.match(text, at + 1).end()
+                at = _skip(text, at + 1)
                 while text[at : at + 1] != "]":
                     entry, at = decoder.raw_decode(text, at)
                     yield key, entry
-                    at = space.match(text, at).end()
+                    at = _skip(text, at)
                     if text[at : at + 1] != "]":
-                        at = space.match(text, _expect(text, at, ",")).end()
+                        at = _skip(text, _expect(text, at, ","))
                 at += 1
             else:
                 _, at = decoder.raw_decode(text, at)
-            at = space.match(text, at).end()
+            at = _skip(text, at)
             if text[at : at + 1] == "}":
                 return
             at = _expect(text, at, ",")
@@ -250,12 +258,17 @@ def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str
         raise LabelError(f"{file} is no whole JSON object ({error}); fetch it again") from error
 
 
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\t", "\n", "\r"):
+        at += 1
+    return at
+
+
 def _expect(text: str, at: int, character: str) -> int:
     if text[at : at + 1] != character:
         raise ValueError(f"no {character!r} at character {at}")
     return at + 1
 
 
-LABELLED_IMAGES = None
 DETECTIONS = load_detections
-EXPORT = None
+LABELLED_IMAGES = EXPORT = None

@@ -1,9 +1,8 @@
 """Leeds Sports Pose Extended: 10,000 small images of athletes with noisy labels by crowd workers."""
 
-import io
-
 import numpy as np
 
+from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
@@ -53,12 +52,7 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
 
     The box spans the labelled joints. PCKh's unit is the distance from neck to head top.
     """
-    from scipy.io import loadmat
-
-    try:
-        raw = loadmat(io.BytesIO(labels.read(JOINTS)))["joints"]
-    except Exception as error:  # scipy raises whatever its reader stumbles over
-        raise LabelError(f"{JOINTS} is not LSPET's file ({error!r}); fetch it again") from error
+    raw = matlab.load(labels.read(JOINTS), JOINTS, ("joints",), TITLE)["joints"]
     if raw.ndim != 3 or raw.shape[:2] != (KEYPOINTS.count, 3):
         raise LabelError(f"joints in {JOINTS} has shape {raw.shape}, not ({KEYPOINTS.count}, 3, people)")
     raw = raw.transpose(2, 0, 1).astype(np.float64)

@@ -1,10 +1,11 @@
 """MPII Human Pose: the RELEASE struct of its .mat, Tompson's validation split, the table of people."""
 
-import io
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
+from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
@@ -38,7 +39,7 @@ METRIC = PCKh(
 )  # fmt: skip
 SITE = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr"
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
-DETECTIONS = "detections.mat"
+VALIDATION = "detections.mat"
 # Labels first: they say which images are worth keeping.
 ARCHIVES = (
     Archive(
@@ -48,12 +49,12 @@ ARCHIVES = (
         files=(f"mpii_human_pose_v1_u12_2/{RELEASE}",),
     ),
     Archive(
-        DETECTIONS,
+        VALIDATION,
         "https://raw.githubusercontent.com/bearpaw/pytorch-pose/edc7aece651649927764435ce0c1f03cffa2edaf/"
         "evaluation/data/detections.mat",
         size=1_000_000,
         digest="sha256:cfb56b4374db1675ac55955459a7399ccb5305dd3c6f4635c97f5df7f4ef4d13",
-        files=(DETECTIONS,),
+        files=(VALIDATION,),
     ),
     Archive(
         "mpii_human_pose_v1.tar.gz",
@@ -76,8 +77,8 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
     release = _release(labels)
     pairs = _validation(labels, len(release["annolist"]))
     val_images = {image for image, _ in pairs}
-    columns: dict[str, list] = {"train": [], "val": []}
-    dropped = {"train": Counter(), "val": Counter()}
+    columns: dict[str, list[tuple[Any, ...]]] = {"train": [], "val": []}
+    dropped: dict[str, Counter[str]] = {"train": Counter(), "val": Counter()}
     seen = set()
     for index, annotation in enumerate(release["annolist"]):
         image_id = index + 1
@@ -103,7 +104,7 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
                 columns[split].append((*row, _head_size(rect, rects.dtype.names)))
     if absent := pairs - seen:
         image, person = min(absent)
-        raise LabelError(f"{DETECTIONS} names person {person} of image {image}, whom {RELEASE} does not have")
+        raise LabelError(f"{VALIDATION} names person {person} of image {image}, whom {RELEASE} does not have")
     return {split: Split(_table(split, rows), dict(dropped[split])) for split, rows in columns.items()}
 
 
@@ -122,25 +123,20 @@ def export(people: People, image_xy: Array) -> dict[str, bytes]:
 
     Beside it the rows' place in RELEASE under the names of MPII's validation split, 1-based too.
     """
-    from scipy.io import savemat
-
-    file = io.BytesIO()
     person = people.person_id - people.image_id * 1000
-    savemat(
-        file,
-        {"preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person},
-        oned_as="row",
-    )
-    # The first 116 bytes are free text, in which scipy puts the time.
-    return {"predictions.mat": b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]}
+    variables = {
+        "preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person,
+    }  # fmt: skip
+    return {"predictions.mat": matlab.save(variables, oned_as="row")}
 
 
-def _table(split: str, rows: list[tuple]):
-    names, image_id, person_id, center, scale, joints, labelled, visible, head_size = (
+def _table(split: str, rows: list[tuple[Any, ...]]) -> People:
+    names, image_id, person_id, position, scales, joints, labelled, visible, head_size = (
         list(zip(*rows, strict=True)) or [()] * 9
     )
-    center, scale = np.array(center).reshape(-1, 2), np.array(scale)
-    center = center + np.stack([np.zeros_like(scale), SHIFT_DOWN * scale], axis=1) - 1
+    scale = np.array(scales)
+    shift = np.stack([np.zeros_like(scale), SHIFT_DOWN * scale], axis=1)
+    center = np.array(position).reshape(-1, 2) + shift - 1
     side = SCALE_UNIT * scale[:, None]
     return table(
         "mpii", split, names,
@@ -153,21 +149,8 @@ def _table(split: str, rows: list[tuple]):
     )  # fmt: skip
 
 
-def _load(data: bytes, name: str, keys: tuple[str, ...]) -> dict:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(data), variable_names=keys)
-    except Exception as error:  # scipy raises whatever its reader stumbles over
-        raise LabelError(f"{name} is no MATLAB file ({error}); fetch it again") from error
-    for key in keys:
-        if key not in content:
-            raise LabelError(f"{name} holds no {key}: it is not MPII's file; fetch it again")
-    return content
-
-
-def _release(labels: ImageStore) -> dict:
-    struct = _load(labels.read(RELEASE), RELEASE, ("RELEASE",))["RELEASE"]
+def _release(labels: ImageStore) -> dict[str, Any]:
+    struct = matlab.load(labels.read(RELEASE), RELEASE, ("RELEASE",), TITLE)["RELEASE"]
     if not {"annolist", "img_train"} <= set(struct.dtype.names or ()) or struct.size != 1:
         raise LabelError(f"RELEASE in {RELEASE} has no annolist or img_train: it is not MPII's file")
     annolist, img_train = struct["annolist"].item().ravel(), struct["img_train"].item().ravel()
@@ -178,21 +161,23 @@ def _release(labels: ImageStore) -> dict:
 
 def _validation(labels: ImageStore, images: int) -> set[tuple[int, int]]:
     keys = ("RELEASE_img_index", "RELEASE_person_index")
-    content = _load(labels.read(DETECTIONS), DETECTIONS, keys)
+    content = matlab.load(labels.read(VALIDATION), VALIDATION, keys, TITLE)
     image, person = (content[key].ravel().astype(int) for key in keys)
     if len(image) != len(person) or (len(image) and (image.min() < 1 or image.max() > images)):
-        raise LabelError(f"{DETECTIONS} does not fit {RELEASE}: it names images that are not there")
+        raise LabelError(f"{VALIDATION} does not fit {RELEASE}: it names images that are not there")
     return set(zip(image.tolist(), person.tolist(), strict=True))
 
 
-def _image_name(annotation, image_id: int) -> str:
+def _image_name(annotation: Any, image_id: int) -> str:
     try:
         return str(annotation["image"]["name"].item().item())
     except (ValueError, IndexError, TypeError) as error:
         raise LabelError(f"image {image_id} in {RELEASE} has no name") from error
 
 
-def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _joints(
+    rect: Any, fields: tuple[str, ...], image_id: int, person: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints (K, 2) in 0-based pixels and their marks (K,); a joint is labelled when it is listed."""
     joints = np.zeros((KEYPOINTS.count, 2))
     labelled, visible = np.zeros(KEYPOINTS.count, bool), np.zeros(KEYPOINTS.count, bool)
@@ -218,7 +203,7 @@ def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.nd
     return joints, labelled, visible
 
 
-def _place(rect, fields) -> tuple[tuple[float, float] | None, float]:
+def _place(rect: Any, fields: tuple[str, ...]) -> tuple[tuple[float, float] | None, float]:
     """The labelled position (1-based) and scale, or None where one is missing."""
     if not {"objpos", "scale"} <= set(fields) or not (rect["objpos"].size and rect["scale"].size):
         return None, 0.0
@@ -228,7 +213,7 @@ def _place(rect, fields) -> tuple[tuple[float, float] | None, float]:
     return (center, scale) if scale > 0 else (None, 0.0)
 
 
-def _head_size(rect, fields) -> float:
+def _head_size(rect: Any, fields: tuple[str, ...]) -> float:
     """PCKh's unit: 0.6 times the diagonal of the head box; nan without a box."""
     corners = [rect[c] for c in ("x1", "y1", "x2", "y2") if c in fields and rect[c].size]
     if len(corners) < 4:
@@ -237,6 +222,5 @@ def _head_size(rect, fields) -> float:
     return HEAD_SHARE * float(np.hypot(x2 - x1, y2 - y1)) or np.nan
 
 
-LABELLED_IMAGES = labelled_images
+LABELLED_IMAGES, EXPORT = labelled_images, export
 DETECTIONS = None
-EXPORT = export
