@@ -23,7 +23,7 @@ class Labels:
     """Label files by name."""
 
     def __init__(self, release: bytes, detections: bytes):
-        self.files = {mpii.RELEASE: release, mpii.DETECTIONS: detections}
+        self.files = {mpii.RELEASE: release, mpii.VALIDATION: detections}
 
     def read(self, name: str) -> bytes:
         return self.files[name]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
-from pipeline.metrics import Array
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.results import PERSON
 from pipeline.people import LabelError, People, Split, crop_of_box, table

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
-from pipeline.metrics import Array
 from pipeline.metrics.pckh import PCKh
 from pipeline.people import PADDING, SCALE_UNIT, LabelError, People, Split, table
 
