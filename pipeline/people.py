@@ -1,5 +1,6 @@
 """The table of people: what every dataset becomes, and all that the later stages know of labels."""
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,8 @@ from numpy.typing import ArrayLike
 PADDING = 1.25
 # Pixels of the image in one unit of `scale`.
 SCALE_UNIT = 200.0
+# Pixels: no image is so wide, and what lies beyond is no label.
+LARGEST = 1e6
 
 
 class LabelError(ValueError):
@@ -120,7 +123,37 @@ def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) 
     images, image = np.unique(np.asarray(names, "U"), return_inverse=True)
     types = {"labelled": bool, "visible": bool, "image_id": np.int64, "person_id": np.int64}
     typed = {key: np.asarray(value, types.get(key, np.float64)) for key, value in columns.items()}
-    return People(dataset, split, images, image.reshape(-1).astype(np.int32), **typed)
+    people = People(dataset, split, images, image.reshape(-1).astype(np.int32), **typed)
+    _check(people)
+    return people
+
+
+def _check(people: People) -> None:
+    """Raise LabelError for a person who is there twice, or has what is no number of pixels."""
+    where = f"{people.dataset} {people.split}: person"
+    person_id, count = np.unique(people.person_id, return_counts=True)
+    if len(twice := person_id[count > 1]):
+        raise LabelError(f"{where} {twice[0]} is there twice")
+    limits = {"box": LARGEST, "center": LARGEST, "scale": LARGEST, "joints": LARGEST, "area": LARGEST**2}
+    values = {name: getattr(people, name).reshape(len(people), -1) for name in limits}
+    # Nobody needs a head's size, but it is none if it is infinite.
+    values["head_size"] = np.nan_to_num(people.head_size, posinf=np.inf)[:, None]
+    for name, value in values.items():
+        wrong = ~(np.abs(value) <= limits.get(name, LARGEST))
+        for row, column in np.argwhere(wrong)[:1]:
+            raise LabelError(f"{where} {people.person_id[row]} has {name} {value[row, column]}")
+
+
+def is_pixels(value: object) -> bool:
+    """Whether a value of a label file is a number of pixels: finite, and not beyond any image."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]  # it is a number
+
+
+def is_file_name(value: object) -> bool:
+    """Whether a value of a label file names a file, and neither a folder nor a way out of one."""
+    if not isinstance(value, str) or value in ("", ".", "..") or re.search(r"[/\\\0]", value):
+        return False
+    return len(value.encode(errors="replace")) <= 255 and value.encode(errors="ignore").decode() == value
 
 
 def crop_of_box(box: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
