@@ -45,8 +45,14 @@ FOLLOWED_OTHERWISE = {
     "stages": "how a stage starts and fails",
 }
 BYTES_AS_THEY_ARE = {
+    "pipeline.datasets.ledger": "hashes of archives",
+    "pipeline.datasets.official": "archives, as their sites give them",
+    "pipeline.datasets.pins": "hashes of archives",
+    "pipeline.datasets.places": "archives, whose hashes DVC follows",
     "pipeline.datasets.sources": "archives, whose hashes DVC follows",
     "pipeline.datasets.store": "files of archives, checked as they are read",
+    "pipeline.datasets.tar": "files of archives, copied",
+    "pipeline.datasets.transfer": "archives, as their sites give them",
     "pipeline.datasets.transfer": "files as they come",
 }
 Selection = Mapping[str, str | None]

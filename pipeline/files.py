@@ -5,9 +5,12 @@ be null. So the stage `download` records their hashes, DVC follows the record, a
 compares first.
 """
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,18 @@ def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; the kernel releases it with the process."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that fetches into {path.parent}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def record(manifest: Path, given: Iterable[Path]) -> None:

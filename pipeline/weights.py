@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from pipeline.datasets import sources, transfer
-from pipeline.files import sha256
+from pipeline.datasets import transfer
+from pipeline.files import lock, sha256
 from pipeline.networks import NETWORKS
 
 KEPT = Path("data") / "archives" / "pretrained"
@@ -51,7 +51,7 @@ def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
     if source == "official" and wanted in ("imagenet", "imagenet_if_there") and url is not None:
         file = root / KEPT / file_name(url)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with sources.lock(file.parent / ".lock"):
+        with lock(file.parent / ".lock"):
             if not file.is_file():
                 transfer.download(url, file)
     return find(name, wanted, source, root)

@@ -10,9 +10,8 @@ from stages import main
 def download(dataset: str) -> None:
     p, root = params.load(), paths.project_root()
     manifest = sources.fetch(dataset, p.data, root)
-    boxes = (
-        [paths.given(p.evaluate.detections)] if DATASETS[dataset].DETECTIONS and p.evaluate.detections else []
-    )
+    detections = p.evaluate.detections if DATASETS[dataset].DETECTIONS else None
+    boxes = [paths.given(detections)] if detections else []
     for file in boxes:
         if not file.is_file():
             raise ValueError(f"evaluate.detections: {file} is not there; name the file, or null")
@@ -25,8 +24,8 @@ def download(dataset: str) -> None:
 
 def first_weights(p: params.Params, root: Path) -> list[Path]:
     """The files that the networks start from."""
-    wanted = {weights.fetch(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
-    return sorted(file for file in wanted if file)
+    first = {weights.fetch(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
+    return sorted(file for file in first if file)
 
 
 if __name__ == "__main__":

@@ -24,18 +24,28 @@ class Dataset(Protocol):
     EXPORT: validation people and image_xy (N, K, 2) -> further files of predictions by name; or None.
     """
 
-    TITLE: str
-    PEOPLE: tuple[int, int]
-    KEYPOINTS: Keypoints
-    METRIC: Metric
-    ARCHIVES: tuple[Archive, ...]
-    SQUARE_CROPS: bool
-    LABELLED_IMAGES: Callable[[ImageStore], set[str]] | None
-    DETECTIONS: Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None
-    EXPORT: Callable[[People, Array], dict[str, bytes]] | None
-
-    @staticmethod
-    def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]: ...
+    @property
+    def TITLE(self) -> str: ...
+    @property
+    def PEOPLE(self) -> tuple[int, int]: ...
+    @property
+    def KEYPOINTS(self) -> Keypoints: ...
+    @property
+    def METRIC(self) -> Metric: ...
+    @property
+    def ARCHIVES(self) -> tuple[Archive, ...]: ...
+    @property
+    def SQUARE_CROPS(self) -> bool: ...
+    @property
+    def LABELLED_IMAGES(self) -> Callable[[ImageStore], set[str]] | None: ...
+    @property
+    def DETECTIONS(
+        self,
+    ) -> Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None: ...
+    @property
+    def EXPORT(self) -> Callable[[People, Array], dict[str, bytes]] | None: ...
+    @property
+    def people(self) -> Callable[[ImageStore, tuple[int, int]], dict[str, Split]]: ...
 
 
 DATASETS: dict[str, Dataset] = {"mpii": mpii, "coco": coco, "lspet": lspet}
