@@ -160,7 +160,9 @@ def notes() -> dict[str, str]:
 
 def notes_of(place: str) -> tuple[str, ...]:
     """The notes of a reported row ("table2:prab") or of a claim ("3")."""
-    return tuple(row["note"] for row in _rows("notes") if place in row["rows"].split() + row["claims"].split())
+    return tuple(
+        row["note"] for row in _rows("notes") if place in row["rows"].split() + row["claims"].split()
+    )
 
 
 @cache

@@ -180,7 +180,9 @@ class Results:
         key = (group.dataset, group.run.configuration, box)
         if key not in self._estimates:
             by_seed = self._by_seed(group, box)
-            self._estimates[key] = by_seed and self._intervals(group, box, by_seed, group.metric.summarise)
+            self._estimates[key] = (
+                None if by_seed is None else self._intervals(group, box, by_seed, group.metric.summarise)
+            )
         return self._estimates[key]
 
     def parts(self, group: Group, box: str) -> dict[str, Estimate] | None:
