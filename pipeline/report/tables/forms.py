@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from pipeline.report import paper
 from pipeline.report.results import Estimate
-from pipeline.report.tables import Row, Table
-from pipeline.report.tables.rows import words
+from pipeline.report.tables import Table
+from pipeline.report.tables.rows import Row, words
 
 NOT_AVAILABLE = "not available"
 Cell = str | int | None
@@ -51,9 +51,9 @@ def _cells(row: Row, metric: str) -> dict[str, Cell]:
 
 def _interval(name: str, estimate: Estimate | None) -> dict[str, Cell]:
     return {
-        name: fixed(estimate and estimate.value, 2),
-        f"{name}_low": fixed(estimate and estimate.low, 2),
-        f"{name}_high": fixed(estimate and estimate.high, 2),
+        name: fixed(estimate.value, 2) if estimate else "",
+        f"{name}_low": fixed(estimate.low, 2) if estimate else "",
+        f"{name}_high": fixed(estimate.high, 2) if estimate else "",
     }
 
 
