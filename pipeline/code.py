@@ -33,6 +33,7 @@ TABLES = {
 }
 FOLLOWED_OTHERWISE = {
     "pipeline.code": "it reads code",
+    "pipeline.consumers": "it says who depends on code",
     "pipeline.files": "it hashes and writes files that DVC follows",
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
@@ -44,8 +45,15 @@ FOLLOWED_OTHERWISE = {
     "stages": "how a stage starts and fails",
 }
 BYTES_AS_THEY_ARE = {
+    "pipeline.datasets.ledger": "hashes of archives",
+    "pipeline.datasets.official": "archives, as their sites give them",
+    "pipeline.datasets.pins": "hashes of archives",
+    "pipeline.datasets.places": "archives, whose hashes DVC follows",
     "pipeline.datasets.sources": "archives, whose hashes DVC follows",
     "pipeline.datasets.store": "files of archives, checked as they are read",
+    "pipeline.datasets.tar": "files of archives, copied",
+    "pipeline.datasets.transfer": "archives, as their sites give them",
+    "pipeline.datasets.transfer": "files as they come",
 }
 Selection = Mapping[str, str | None]
 

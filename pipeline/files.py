@@ -5,10 +5,14 @@ be null. So the stage `download` records their hashes, DVC follows the record, a
 compares first.
 """
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def sha256(path: Path | str) -> str:
@@ -17,11 +21,45 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, value) -> None:
+def hash_json(value: object) -> str:
+    """The sha256 of a value as JSON, its first 24 digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def hash_files(*paths: Path) -> str:
+    """One sha256 of files and their names."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        digest.update(bytes.fromhex(sha256(path)))
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content; raises ValueError, which names the file, for anything else."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); run the stage that writes it again") from None
+
+
+def write_json(path: Path, value: object) -> None:
     """Replace a file that DVC may have linked to its cache, which writing into it would spoil."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; the kernel releases it with the process."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that fetches into {path.parent}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def record(manifest: Path, given: Iterable[Path]) -> None:

@@ -1,16 +1,21 @@
 """The table of people: what every dataset becomes, and all that the later stages know of labels."""
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # A box fills 1 / 1.25 of its crop, as in HRNet's code.
 PADDING = 1.25
 # Pixels of the image in one unit of `scale`.
 SCALE_UNIT = 200.0
+# Pixels: no image is so wide, and what lies beyond is no label.
+LARGEST = 1e6
 
 
 class LabelError(ValueError):
@@ -54,7 +59,7 @@ class People:
     def __len__(self) -> int:
         return len(self.image)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rows = {f.name: len(getattr(self, f.name)) for f in fields(self) if f.name not in _NOT_ROWS}
         if len(set(rows.values())) != 1:
             raise ValueError(f"the columns of a table of people differ in length: {rows}")
@@ -73,7 +78,8 @@ class People:
         path.parent.mkdir(parents=True, exist_ok=True)
         # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
         path.unlink(missing_ok=True)
-        np.savez(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        columns: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        np.savez(path, **columns)
 
     @classmethod
     def load(cls, path: Path) -> "People":
@@ -102,21 +108,52 @@ class Split:
 
     dropped: number of people left out, by reason.
     sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
-    evaluation: COCO's images and annotations for pycocotools.
+    evaluation: images and annotations in COCO's format for pycocotools; image_ids: its images' ids by their names.
     """
 
     people: People
     dropped: dict[str, int]
     sizes: dict[str, tuple[int, int]] | None = None
-    evaluation: dict | None = None
+    evaluation: dict[str, Any] | None = None
+    image_ids: dict[str, int] | None = None
 
 
-def table(dataset: str, split: str, names: Sequence[str], **columns) -> People:
+def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) -> People:
     """A table of people from the name of each one's image and the other columns, of any number type."""
     images, image = np.unique(np.asarray(names, "U"), return_inverse=True)
     types = {"labelled": bool, "visible": bool, "image_id": np.int64, "person_id": np.int64}
     typed = {key: np.asarray(value, types.get(key, np.float64)) for key, value in columns.items()}
-    return People(dataset, split, images, image.reshape(-1).astype(np.int32), **typed)
+    people = People(dataset, split, images, image.reshape(-1).astype(np.int32), **typed)
+    _check(people)
+    return people
+
+
+def _check(people: People) -> None:
+    """Raise LabelError for a person who is there twice, or has what is no number of pixels."""
+    where = f"{people.dataset} {people.split}: person"
+    person_id, count = np.unique(people.person_id, return_counts=True)
+    if len(twice := person_id[count > 1]):
+        raise LabelError(f"{where} {twice[0]} is there twice")
+    limits = {"box": LARGEST, "center": LARGEST, "scale": LARGEST, "joints": LARGEST, "area": LARGEST**2}
+    values = {name: getattr(people, name).reshape(len(people), -1) for name in limits}
+    # Nobody needs a head's size, but it is none if it is infinite.
+    values["head_size"] = np.nan_to_num(people.head_size, posinf=np.inf)[:, None]
+    for name, value in values.items():
+        wrong = ~(np.abs(value) <= limits.get(name, LARGEST))
+        for row, column in np.argwhere(wrong)[:1]:
+            raise LabelError(f"{where} {people.person_id[row]} has {name} {value[row, column]}")
+
+
+def is_pixels(value: object) -> bool:
+    """Whether a value of a label file is a number of pixels: finite, and not beyond any image."""
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]  # it is a number
+
+
+def is_file_name(value: object) -> bool:
+    """Whether a value of a label file names a file, and neither a folder nor a way out of one."""
+    if not isinstance(value, str) or value in ("", ".", "..") or re.search(r"[/\\\0]", value):
+        return False
+    return len(value.encode(errors="replace")) <= 255 and value.encode(errors="ignore").decode() == value
 
 
 def crop_of_box(box: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

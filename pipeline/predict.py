@@ -14,37 +14,38 @@ import numpy as np
 import torch
 
 from pipeline import drawing, loader, paths
+from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap
 from pipeline.datasets import DATASETS
 from pipeline.evaluation import inference
 from pipeline.people import crop_of_box
-from pipeline.training import loop
+from pipeline.ranks import Ranks, place
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
 
 
 @torch.inference_mode()
-def predict(image: np.ndarray, box: np.ndarray, folder: Path, device: torch.device) -> dict[str, np.ndarray]:
+def predict(image: Array, box: Array, folder: Path, device: torch.device) -> dict[str, Array]:
     """One person's joints, with the flip test.
 
     image (H, W, 4) uint8 RGBA; box (4,) x, y, width, height in image pixels; folder of a trained run. Returns
     image_xy (K, 2), input_xy (K, 2), score (K,), input (h, w, 3) uint8, heatmaps (K, h/4, w/4), and of a
     guided network maps (4, h/4, w/4) probabilities. Raises ValueError where the folder holds no run.
     """
-    run, network, params = inference.load(folder)
-    center, scale = crop_of_box(box[None], params.input.size)
-    to_input = crop.affine(center[0], scale[0], params.input.size)
-    pixels = crop.warp(image, to_input, params.input.size)
-    network.to(device, memory_format=torch.channels_last).eval()
+    record, network = inference.load(folder)
+    size = record.settings.input.size
+    center, scale = crop_of_box(box[None], size)
+    to_input = crop.affine(center[0], scale[0], size)
+    pixels = crop.warp(image, to_input, size)
     heatmaps_1KHW, map_logits_14HW = inference.forward(
-        network,
+        place(network, device).eval(),
         loader.normalise(torch.from_numpy(pixels)[None].to(device)),
-        torch.from_numpy(DATASETS[run["dataset"]].KEYPOINTS.flip_order).to(device),
+        torch.from_numpy(DATASETS[record.run.dataset].KEYPOINTS.flip_order).to(device),
     )
     heatmap_xy, score = heatmap.decode(heatmaps_1KHW)
     input_xy = heatmap_xy[0].double().cpu().numpy() * crop.STRIDE
-    found = {
+    prediction = {
         "image_xy": crop.transform(input_xy, crop.invert(to_input)),
         "input_xy": input_xy,
         "score": score[0].cpu().numpy(),
@@ -52,18 +53,18 @@ def predict(image: np.ndarray, box: np.ndarray, folder: Path, device: torch.devi
         "heatmaps": heatmaps_1KHW[0].cpu().numpy(),
     }
     if map_logits_14HW is not None:
-        found["maps"] = map_logits_14HW[0].sigmoid().cpu().numpy()
-    return found
+        prediction["maps"] = map_logits_14HW[0].sigmoid().cpu().numpy()
+    return prediction
 
 
-def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], dataset: str) -> bytes:
-    """PNG of what `predict` found in an image (H, W, 4) uint8 RGBA at a box (4,)."""
+def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str) -> bytes:
+    """PNG of what `predict` says of an image (H, W, 4) uint8 RGBA at a box (4,)."""
     from matplotlib.figure import Figure
 
-    keypoints, shown = DATASETS[dataset].KEYPOINTS, found["score"] > SHOWN_SCORE
+    keypoints, shown = DATASETS[dataset].KEYPOINTS, prediction["score"] > SHOWN_SCORE
     whole = drawing.skeleton(
         image[..., :3],
-        found["image_xy"],
+        prediction["image_xy"],
         shown,
         keypoints,
         thickness=max(1, round(max(image.shape[:2]) / 300)),
@@ -72,16 +73,17 @@ def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], da
     cv2.rectangle(whole, tuple(map(int, corner)), tuple(map(int, end)), (255, 255, 255), 1, cv2.LINE_AA)
     panels = {
         f"{shown.sum()} of {len(shown)} joints": drawing.skeleton(
-            found["input"], found["input_xy"], shown, keypoints
+            prediction["input"], prediction["input_xy"], shown, keypoints
         ),
-        "heatmaps": drawing.overlay(found["input"], found["heatmaps"].max(0).clip(0, 1), 0.7),
+        "heatmaps": drawing.overlay(prediction["input"], prediction["heatmaps"].max(0).clip(0, 1), 0.7),
     }
-    if "maps" in found:
+    if "maps" in prediction:
         panels |= {
-            f"map {n}": drawing.overlay(found["input"], m, 0.7) for n, m in enumerate(found["maps"], 1)
+            f"map {n}": drawing.overlay(prediction["input"], m, 0.7)
+            for n, m in enumerate(prediction["maps"], 1)
         }
-        panels["product of the maps"] = drawing.overlay(found["input"], found["maps"].prod(0), 0.7)
-    columns = 4 if "maps" in found else 2
+        panels["product of the maps"] = drawing.overlay(prediction["input"], prediction["maps"].prod(0), 0.7)
+    columns = 4 if "maps" in prediction else 2
     rows = -(-len(panels) // columns)
     height, width = image.shape[:2]
     figure = Figure(
@@ -102,7 +104,7 @@ def picture(image: np.ndarray, box: np.ndarray, found: dict[str, np.ndarray], da
     return file.getvalue()
 
 
-def box_of(text: str | None, image: np.ndarray) -> np.ndarray:
+def box_of(text: str | None, image: Array) -> Array:
     """The box (4,) that "x,y,w,h" names, or the whole image; raises ValueError for anything else."""
     if text is None:
         return np.array([0, 0, image.shape[1], image.shape[0]], float)
@@ -136,12 +138,12 @@ def main(arguments: list[str]) -> None:
             raise ValueError(f"--output {output} must end with .png, as that is what is written")
         image = crop.decode_image(a.image.read_bytes(), str(a.image))
         box = box_of(a.box, image)
-        found = predict(image, box, paths.run(dataset, name), loop.Ranks.join("auto").device)
-        output.write_bytes(picture(image, box, found, dataset))
+        prediction = predict(image, box, paths.run(dataset, name), Ranks.join("auto").device)
+        output.write_bytes(picture(image, box, prediction, dataset))
     except (ValueError, OSError) as error:
         sys.exit(f"predict: {error}")
     for joint, (x, y), score in zip(
-        DATASETS[dataset].KEYPOINTS.names, found["image_xy"], found["score"], strict=True
+        DATASETS[dataset].KEYPOINTS.names, prediction["image_xy"], prediction["score"], strict=True
     ):
         print(f"{joint:15} {x:8.1f} {y:8.1f}  {score:.2f}")
     print(f"picture: {output}")

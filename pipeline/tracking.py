@@ -5,8 +5,14 @@ import os
 import queue
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 from pipeline import paths
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Row = dict[str, str | int | float]
 
 # A server that does not answer would otherwise hold the thread for minutes.
 _LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
@@ -19,19 +25,24 @@ class Tracker:
     from a thread; where MLflow is missing or fails, one line says so and the training goes on.
     """
 
-    def __init__(self, experiment: str, name: str, params: dict):
+    def __init__(self, experiment: str, name: str, params: dict[str, Any]):
         self.experiment, self.name, self.params = experiment, name, params
         self.run_id: str | None = None
         self._began = int(time.time() * 1000)
-        self._rows: queue.Queue = queue.Queue()
+        self._rows: queue.Queue[tuple[int, dict[str, Any]] | bool] = queue.Queue()
         self._thread = threading.Thread(target=self._carry, name="mlflow", daemon=True)
+
+    @property
+    def _id(self) -> str:
+        assert self.run_id is not None, "MLflow has opened the run"
+        return self.run_id
 
     def start(self, run_id: str | None) -> None:
         """Begin a run, or go on with the one whose `run_id` this was."""
         self.run_id = run_id
         self._thread.start()
 
-    def log(self, row: dict, images_per_second: float) -> None:
+    def log(self, row: Row, images_per_second: float) -> None:
         """Hand over a row of the history; returns at once."""
         self._rows.put((int(time.time() * 1000), {**row, "images_per_second": images_per_second}))
 
@@ -52,14 +63,14 @@ class Tracker:
                 batch, finished = self._next_batch()
                 if batch:
                     self._send(client, batch)
-            client.set_terminated(self.run_id, "FINISHED" if finished else "KILLED")
+            client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
         except Exception as error:
             print(
                 f"MLflow is left out of this run ({type(error).__name__}: {error}); the history has it all",
                 flush=True,
             )
 
-    def _open(self):
+    def _open(self) -> "MlflowClient":
         for key, value in _LIMITS.items():
             os.environ.setdefault(key, value)
         from mlflow import MlflowClient
@@ -94,14 +105,14 @@ class Tracker:
             client.update_run(self.run_id, status="RUNNING")
         return client
 
-    def _send_params(self, client) -> None:
+    def _send_params(self, client: "MlflowClient") -> None:
         from mlflow.entities import Param
 
         flat = [Param(key, str(value)) for key, value in sorted(flatten(self.params).items())]
-        client.log_batch(self.run_id, params=flat)
+        client.log_batch(self._id, params=flat)
 
-    def _next_batch(self) -> tuple[list, bool | None]:
-        batch = []
+    def _next_batch(self) -> tuple[list[tuple[int, dict[str, Any]]], bool | None]:
+        batch: list[tuple[int, dict[str, Any]]] = []
         while True:
             try:
                 # The first row is waited for; then whatever comes within a second goes along with it.
@@ -114,7 +125,7 @@ class Tracker:
             if len(batch) >= 100:
                 return batch, None
 
-    def _send(self, client, batch: list) -> None:
+    def _send(self, client: "MlflowClient", batch: list[tuple[int, dict[str, Any]]]) -> None:
         from mlflow.entities import Metric
 
         metrics = [
@@ -125,12 +136,12 @@ class Tracker:
         ]
         # MLflow takes at most 1,000 metrics at once.
         for at in range(0, len(metrics), 1000):
-            client.log_batch(self.run_id, metrics=metrics[at : at + 1000])
+            client.log_batch(self._id, metrics=metrics[at : at + 1000])
 
 
-def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:
     """Nested parameters under dotted keys."""
-    flat = {}
+    flat: dict[str, object] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
@@ -140,12 +151,12 @@ def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
 class NoTracker:
     """In a Tracker's place where nobody is to be told: on every rank but the first, and in benchmarks."""
 
-    run_id = None
+    run_id: str | None = None
 
     def start(self, run_id: str | None) -> None:
         pass
 
-    def log(self, row: dict, images_per_second: float) -> None:
+    def log(self, row: Row, images_per_second: float) -> None:
         pass
 
     def close(self, finished: bool, timeout: float = 30) -> None:

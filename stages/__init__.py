@@ -13,7 +13,8 @@ from pathlib import Path
 def main(stage: Callable[..., None]) -> None:
     """Run a stage on the command line's arguments; an error it foresaw ends it with one sentence, code 1."""
     arguments = sys.argv[1:]
-    name = inspect.getmodule(stage).__spec__.name
+    # Run as a script, its module is called __main__.
+    name = f"stages.{Path(inspect.getfile(stage)).stem}"
     try:
         inspect.signature(stage).bind(*arguments)
     except TypeError:

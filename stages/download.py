@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from pipeline import files, params, paths
-from pipeline.datasets import sources
+from pipeline import files, params, paths, weights
+from pipeline.datasets import DATASETS, sources
 from stages import main
 
 
 def download(dataset: str) -> None:
     p, root = params.load(), paths.project_root()
     manifest = sources.fetch(dataset, p.data, root)
-    boxes = [paths.given(p.evaluate.detections)] if dataset == "coco" and p.evaluate.detections else []
+    detections = p.evaluate.detections if DATASETS[dataset].DETECTIONS else None
+    boxes = [paths.given(detections)] if detections else []
     for file in boxes:
         if not file.is_file():
             raise ValueError(f"evaluate.detections: {file} is not there; name the file, or null")
@@ -23,13 +24,8 @@ def download(dataset: str) -> None:
 
 def first_weights(p: params.Params, root: Path) -> list[Path]:
     """The files that the networks start from."""
-    if p.model.pretrained == "none":
-        return []
-    # It imports torch, which takes longer than all else here.
-    from pipeline.models import pretrained
-
-    found = {pretrained.find(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
-    return sorted(found - {None})
+    first = {weights.fetch(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
+    return sorted(file for file in first if file)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
     for row in np.linspace(0, len(people) - 1, min(ON_SHEET, len(people))).round().astype(int):
         item = crops[0, int(row)]
         tinted = drawing.overlay(
-            item["input"], segmentation.unpack(packed[row : row + 1], p.input.heatmap_size)[0]
+            item["input"], segmentation.unpack(packed[row : row + 1], crop.heatmap_size(p.input.size))[0]
         )
         matrix = crop.affine(people.center[row], people.scale[row], p.input.size)
         joints_xy = crop.transform(people.joints[row], matrix)

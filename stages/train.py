@@ -1,8 +1,7 @@
-"""python -m stages.train DATASET RUN: train one run, named as `Params.runs` names it."""
+"""python -m stages.train DATASET RUN: train one run, named as `runs.named_by` names it."""
 
 import hashlib
 import io
-import json
 import os
 import subprocess
 import sys
@@ -12,52 +11,31 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import files, params, paths
+from pipeline import consumers, files, params, paths, runs, weights
+from pipeline.arrays import Array
 from pipeline.codec import segmentation
 from pipeline.datasets import DATASETS, sources
-from pipeline.metrics import oks, pckh
 from pipeline.models import pretrained
 from pipeline.people import People
+from pipeline.ranks import Ranks
 from pipeline.tracking import NoTracker, Tracker
-from pipeline.training import loop
-from pipeline.training.checkpoint import Checkpoint, fingerprint, hash_files
+from pipeline.training import history, loop
+from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.step import Execution
 from stages import main
 
 CHECKED = 64
-# The code that determines a run: what the stages `train_...` of dvc.yaml depend on, for checkpoints to follow.
-CODE = (
-    "stages/train.py",
-    "pipeline/codec",
-    "pipeline/models",
-    "pipeline/training",
-    "pipeline/evaluation/oks.py",
-    "pipeline/evaluation/pckh.py",
-)
 
 
 def records() -> Iterator[Path]:
     """Where DVC records what it has run: this workspace's lock, and the run cache of all experiments."""
     yield from Path(".").glob("dvc.lock")
-    found = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
-    if found.returncode == 0:
-        yield from (path for path in Path(found.stdout.strip(), "runs").rglob("*") if path.is_file())
+    asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    if asked.returncode == 0:
+        yield from (path for path in Path(asked.stdout.strip(), "runs").rglob("*") if path.is_file())
 
 
-def accuracy_of(people: People):
-    """The accuracy of predictions on validation people under their own boxes, percent: PCKh@0.5 or AP."""
-    keypoints = DATASETS[people.dataset].KEYPOINTS
-    if keypoints.groups:
-        return lambda image_xy, _: pckh.summarise(pckh.samples(image_xy, people), keypoints)["Mean"]
-
-    def average_precision(image_xy: np.ndarray, scores: np.ndarray) -> float:
-        # With HRNet's thresholds, and not those of `evaluate`: these may change without training again.
-        found = oks.scored_results(people, image_xy, scores, np.ones(len(people)))
-        return oks.evaluate(paths.people(people.dataset) / "val_annotations.json", found)[0]["AP"]
-
-    return average_precision
-
-
-def check_targets(people: People, packed: np.ndarray, p: params.Params, radius: int) -> None:
+def check_targets(people: People, packed: Array, p: params.Params, radius: int) -> None:
     """Render a sample of the precomputed maps again, by what renders them in training; raises ValueError."""
     rows = np.linspace(0, len(people) - 1, min(CHECKED, len(people))).round().astype(int)
     again = segmentation.of_people(people.select(rows), p.input.size, radius, p.segmentation.distance)
@@ -76,14 +54,14 @@ def launch(dataset: str, name: str, nproc: int) -> None:
 
 def train(dataset: str, name: str) -> None:
     p = params.load()
-    trained = (run for run in p.runs() if run.checkpoint is None)
-    run = next((run for run in trained if (run.dataset, run.name) == (dataset, name)), None)
+    named = (run for run in runs.named_by(p) if run.checkpoint is None)
+    run = next((run for run in named if (run.dataset, run.name) == (dataset, name)), None)
     if run is None:
         raise ValueError(f"params.yaml names no run {dataset}/{name} to train")
     if p.compute.nproc > 1 and "RANK" not in os.environ:
         launch(dataset, name, p.compute.nproc)
 
-    ranks = loop.Ranks.join(p.compute.device)
+    ranks = Ranks.join(p.compute.device)
     root = paths.project_root()
     manifest = sources.fetch(dataset, p.data, root)
     folder = paths.people(dataset)
@@ -94,56 +72,55 @@ def train(dataset: str, name: str) -> None:
             maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
             check_targets(table, maps, p, run.radius)
 
-    file = pretrained.find(run.model, p.model.pretrained, p.data.source, root)
+    file = weights.fetch(run.model, p.model.pretrained, p.data.source, root)
     if file:
         files.check_recorded("model.pretrained", file, paths.given_weights(dataset))
-
-    # Only what dvc.yaml has this run depend on: a value that it does not use must not change its output.
-    groups = ("input", "heatmap", "augment", "model", "train")
-    if run.radius is not None:
-        groups += ("segmentation", "guidance", "loss", "dwa")
-    used = {group: getattr(p, group).model_dump(mode="json", by_alias=True) for group in groups}
-    used.setdefault("loss", {"reduction": p.loss.reduction})
-    description = {
-        "dataset": dataset,
-        "run": name,
-        "model": run.model,
-        "radius": run.radius,
-        "seed": run.seed,
-        "ablation": run.ablation,
-        "joints": DATASETS[dataset].KEYPOINTS.count,
-        "data": {
-            "source": manifest["source"],
-            "people_sha256": hash_files(folder / "train.npz", folder / "val.npz"),
-            "archives_sha256": fingerprint(manifest),
-        },
-        "params": used,
-        # Batch norm sees each rank's share of a batch.
-        "ranks": ranks.ranks,
-    }
-    # What changes the numbers and must never go on from an old checkpoint, but is no property of the run.
-    here = {
-        "code": hash_files(*(Path(__file__).parents[1] / part for part in CODE)),
-        # Joints' order and symmetry, and COCO's labels, lie beside the tables of people.
-        "people": hash_files(*sorted(folder.iterdir())),
-        "first_weights": file and files.sha256(file),
-        "torch": torch.__version__,
-        "device": ranks.device.type,
-    }
-    tracker = Tracker(dataset, name, description) if ranks.rank == 0 else NoTracker()
+    metric = DATASETS[dataset].METRIC
+    settings = runs.Settings.of(p, guided=run.radius is not None)
+    record = runs.Record(
+        run=run,
+        joints=DATASETS[dataset].KEYPOINTS.count,
+        settings=settings,
+        data=runs.Data(
+            source=manifest["source"],
+            people_sha256=files.hash_files(folder / "train.npz", folder / "val.npz"),
+            archives_sha256=files.hash_json(manifest),
+        ),
+        first_weights="",
+        machine=runs.Machine(
+            ranks=ranks.ranks,
+            device="cuda" if ranks.device.type == "cuda" else "cpu",
+            torch=torch.__version__.partition("+")[0],
+            compiled=Execution.of(p.train, ranks).compiled,
+        ),
+    )
+    key = files.hash_json(
+        {
+            "record": record.model_dump(mode="json"),
+            "code": consumers.of_run("train", dataset, run.model, run.ablation).reachable(),
+            # Joints' order and symmetry, and COCO's labels, lie beside the tables of people.
+            "people": files.hash_files(*sorted(folder.iterdir())),
+            "first_weights": file and files.sha256(file),
+            "torch": torch.__version__,
+        }
+    )
+    tracker = (
+        Tracker(dataset, name, record.model_dump(mode="json", by_alias=True)) if ranks.first else NoTracker()
+    )
     task = loop.Task(
         run=run,
-        params=p,
+        settings=settings,
+        compute=p.compute,
         train=people["train"],
         val=people["val"],
         images=sources.open_images(dataset, p.data, root),
         maps=maps,
         pretrained=lambda network: pretrained.start(network, file),
-        accuracy=accuracy_of(people["val"]),
+        accuracy=metric.accuracy(people["val"], folder),
         tracker=tracker,
     )
-    checkpoint = Checkpoint(paths.checkpoints(), f"{dataset}-{name}-{fingerprint(description | here)}")
-    if ranks.rank > 0:
+    checkpoint = Checkpoint(paths.checkpoints(), f"{dataset}-{name}-{key}")
+    if not ranks.first:
         loop.train(task, checkpoint, ranks)
         ranks.leave()
         return
@@ -151,19 +128,19 @@ def train(dataset: str, name: str) -> None:
         checkpoint.forget(records())
         finished = False
         try:
-            result = loop.train(task, checkpoint, ranks)
+            trained = loop.train(task, checkpoint, ranks)
             finished = True
         finally:
             # Asked to stop, it leaves within seconds.
             tracker.close(finished, timeout=30 if finished else 1)
-        weights = io.BytesIO()
-        torch.save(result["weights"], weights)
-        checkpoint.finish(result, hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest())
-        description = {**description, "pretrained": result["origin"]}
+        content = io.BytesIO()
+        torch.save(trained.weights, content)
+        mark = hashlib.md5(content.getvalue(), usedforsecurity=False).hexdigest()
+        checkpoint.finish(vars(trained), mark)
         out = paths.emptied(paths.run(dataset, name))
-        (out / "weights.pt").write_bytes(weights.getvalue())
-        (out / "history.csv").write_bytes(loop.history_csv(result["history"]))
-        (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
+        (out / "weights.pt").write_bytes(content.getvalue())
+        (out / "history.csv").write_bytes(history.to_csv(trained.history))
+        record.model_copy(update={"first_weights": trained.first_weights}).save(out / "run.json")
     ranks.leave()
 
 

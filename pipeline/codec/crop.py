@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from pipeline.arrays import Array
 from pipeline.people import SCALE_UNIT
 
 STRIDE = 4
@@ -23,9 +24,7 @@ class BadImage(ValueError):
     """An image that does not decode."""
 
 
-def affine(
-    center: np.ndarray, scale: np.ndarray, size: tuple[int, int], rotation: np.ndarray | float = 0.0
-) -> np.ndarray:
+def affine(center: Array, scale: Array, size: tuple[int, int], rotation: Array | float = 0.0) -> Array:
     """The maps from image_xy to the pixels of crops, as HRNet's `get_affine_transform` makes them.
 
     center (..., 2) image_xy and scale (..., 2) as in People; size (height, width) of the crop, of the
@@ -46,13 +45,13 @@ def affine(
     )
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
+def invert(matrix: Array) -> Array:
     """The inverses (..., 2, 3) of affine maps (..., 2, 3)."""
     linear = np.linalg.inv(matrix[..., :2])
     return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
-def mirror(matrix: np.ndarray, center: np.ndarray) -> np.ndarray:
+def mirror(matrix: Array, center: Array) -> Array:
     """The maps (..., 2, 3) to crops of mirror images, from the maps `matrix` (..., 2, 3) of crops around `center`.
 
     Mirroring the image and the crop's centre with it comes to mirroring the image at the centre: the image's
@@ -64,7 +63,7 @@ def mirror(matrix: np.ndarray, center: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def reduced(matrix: np.ndarray, reduce: int) -> np.ndarray:
+def reduced(matrix: Array, reduce: int) -> Array:
     """The map (2, 3) from the pixels of an image decoded at 1/reduce of its size, from that of the whole."""
     smaller = matrix.copy()
     smaller[:, :2] *= reduce
@@ -73,12 +72,13 @@ def reduced(matrix: np.ndarray, reduce: int) -> np.ndarray:
     return smaller
 
 
-def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def transform(points: Array, matrix: Array) -> Array:
     """Points (..., K, 2) under affine maps (..., 2, 3)."""
-    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    moved: Array = points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    return moved
 
 
-def decode_image(data: bytes, name: str, reduce: int = 1, buffer: np.ndarray | None = None) -> np.ndarray:
+def decode_image(data: bytes, name: str, reduce: int = 1, buffer: Array | None = None) -> Array:
     """Pixels (H, W, 4) uint8, RGB and an alpha of 255, of an encoded image, at 1/reduce of its size (1, 2, 4 or 8).
 
     Four channels, since OpenCV warps four more than twice as fast as three. Orientation tags are ignored, since
@@ -106,9 +106,7 @@ def decode_image(data: bytes, name: str, reduce: int = 1, buffer: np.ndarray | N
     return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
 
 
-def warp(
-    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None
-) -> np.ndarray:
+def warp(image: Array, matrix: Array, size: tuple[int, int], out: Array | None = None) -> Array:
     """The crop (height, width, 3) uint8 of an image (H, W, 4), bilinear, black outside of it; into `out`."""
     crop = cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
     return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=out)

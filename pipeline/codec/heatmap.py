@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Array
 from pipeline.codec.crop import STRIDE
 
 
-def centres(input_xy: np.ndarray) -> np.ndarray:
+def centres(input_xy: Array) -> Array:
     """The heatmap pixels (..., 2) int32 nearest to points (..., 2) of the input.
 
     Cut toward zero after adding a half, as HRNet's code rounds: this matters left of and above the heatmap.

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap
 from pipeline.people import People
 
@@ -32,9 +33,7 @@ def encode(
 AT_ONCE = 64
 
 
-def of_people(
-    people: People, input_size: tuple[int, int], radius: int, distance: str = "euclidean"
-) -> np.ndarray:
+def of_people(people: People, input_size: tuple[int, int], radius: int, distance: str = "euclidean") -> Array:
     """The packed maps (N, H * W / 8) uint8 of everybody's plain crop, input_size (height, width)."""
     size = crop.heatmap_size(input_size)
     packed = np.empty((len(people), size[0] * size[1] // 8), np.uint8)
@@ -48,12 +47,12 @@ def of_people(
     return packed
 
 
-def pack(maps_NHW: np.ndarray) -> np.ndarray:
+def pack(maps_NHW: Array) -> Array:
     """Maps (N, H, W) bool as bits, row after row: (N, H * W / 8) uint8, 384 bytes for 64x48."""
     return np.packbits(maps_NHW.reshape(len(maps_NHW), -1), axis=1)
 
 
-def unpack(packed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def unpack(packed: Array, size: tuple[int, int]) -> Array:
     """The maps (N, H, W) bool that `pack` packed."""
     return np.unpackbits(packed, axis=1, count=size[0] * size[1]).reshape(-1, *size).astype(bool)
 

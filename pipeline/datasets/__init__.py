@@ -17,23 +17,35 @@ class Dataset(Protocol):
 
     TITLE: what people call the dataset. PEOPLE: the full dataset's known numbers of people (train, val).
     people: label files and the input's (height, width) -> the tables of both splits; raises LabelError.
+    SQUARE_CROPS: whether a person's crop is a square whatever the input's shape, whose width the input takes.
     LABELLED_IMAGES: label files -> names of the images worth keeping of a tar, which is converted; or None.
     DETECTIONS: a detector's file, val_annotations.json's content and the input's (height, width) -> people and
     box scores (N,); None where the metric knows labelled boxes alone.
     EXPORT: validation people and image_xy (N, K, 2) -> further files of predictions by name; or None.
     """
 
-    TITLE: str
-    PEOPLE: tuple[int, int]
-    KEYPOINTS: Keypoints
-    METRIC: Metric
-    ARCHIVES: tuple[Archive, ...]
-    LABELLED_IMAGES: Callable[[ImageStore], set[str]] | None
-    DETECTIONS: Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None
-    EXPORT: Callable[[People, Array], dict[str, bytes]] | None
-
-    @staticmethod
-    def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]: ...
+    @property
+    def TITLE(self) -> str: ...
+    @property
+    def PEOPLE(self) -> tuple[int, int]: ...
+    @property
+    def KEYPOINTS(self) -> Keypoints: ...
+    @property
+    def METRIC(self) -> Metric: ...
+    @property
+    def ARCHIVES(self) -> tuple[Archive, ...]: ...
+    @property
+    def SQUARE_CROPS(self) -> bool: ...
+    @property
+    def LABELLED_IMAGES(self) -> Callable[[ImageStore], set[str]] | None: ...
+    @property
+    def DETECTIONS(
+        self,
+    ) -> Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None: ...
+    @property
+    def EXPORT(self) -> Callable[[People, Array], dict[str, bytes]] | None: ...
+    @property
+    def people(self) -> Callable[[ImageStore, tuple[int, int]], dict[str, Split]]: ...
 
 
 DATASETS: dict[str, Dataset] = {"mpii": mpii, "coco": coco, "lspet": lspet}

@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class ArchiveError(ValueError):
+    """An archive that is not what it should be; the message names it."""
+
+
+class MissingArchive(ArchiveError):
+    """An archive that is nowhere; the message names it and the folders looked in."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """An official archive and what is read from it.

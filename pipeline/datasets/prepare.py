@@ -2,14 +2,17 @@
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from pipeline.datasets import DATASETS, sources
-from pipeline.datasets.store import ImageStore, StoreError, image_size
+from pipeline.datasets.store import ImageStore, StoreError
+from pipeline.images import image_size
+from pipeline.params import Data
 from pipeline.people import People, Split
 
 
@@ -17,17 +20,17 @@ class BadImages(ValueError):
     """Images that cannot be used; the message names the first, the reason and what skips them."""
 
 
-def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Path) -> dict:
-    """Write train.npz, val.npz, summary.json and, for COCO, val_annotations.json; returns the summary.
+def prepare(dataset: str, data: Data, input_size: tuple[int, int], root: Path, out: Path) -> dict[str, Any]:
+    """Write train.npz, val.npz, summary.json and what the metric needs besides; returns the summary.
 
-    data: params.Data. Raises ValueError for labels or images that cannot be used.
+    Raises ValueError for labels or images that cannot be used.
     """
     labels = sources.open_labels(dataset, data, root)
-    splits = sources.entry(dataset).people(labels, input_size)
+    splits = DATASETS[dataset].people(labels, input_size)
     images = sources.open_images(dataset, data, root)
     out.mkdir(parents=True, exist_ok=True)
-    summary = {"dataset": dataset, "source": sources.source_kind(data), "splits": {}}
-    for (split, parsed), known in zip(splits.items(), DATASETS[dataset].KEYPOINTS.people, strict=True):
+    rows: dict[str, dict[str, Any]] = {}
+    for (split, parsed), known in zip(splits.items(), DATASETS[dataset].PEOPLE, strict=True):
         people, bad = _without_bad_images(dataset, split, parsed, images, data.on_bad_image)
         if len(people) == 0:
             raise ValueError(
@@ -35,19 +38,19 @@ def prepare(dataset: str, data, input_size: tuple[int, int], root: Path, out: Pa
             )
         people.save(out / f"{split}.npz")
         if parsed.evaluation:
-            _write(out / f"{split}_annotations.json", _without(parsed.evaluation, split, bad), indent=None)
-        summary["splits"][split] = _summary(people, known, parsed, bad)
-    counts = [s["people"] == s["known_people"] for s in summary["splits"].values()]
-    summary["full_size"] = summary["source"] != "demo" and all(counts)
-    # What training and metrics take from there: a change is then a change of the data, of this dataset alone.
-    keypoints = asdict(DATASETS[dataset].KEYPOINTS)
-    summary["keypoints"] = {key: keypoints[key] for key in ("names", "flip_pairs", "groups", "sigmas")}
+            _write(out / f"{split}_annotations.json", _without(parsed, bad), indent=None)
+        rows[split] = _summary(people, known, parsed, bad)
+    source = sources.source_kind(data)
+    whole = source != "demo" and all(row["people"] == row["known_people"] for row in rows.values())
+    summary = {"dataset": dataset, "source": source, "splits": rows, "full_size": whole}
     _write(out / "summary.json", summary)
     _say(summary)
     return summary
 
 
-def check_images(images: ImageStore, sizes: dict[str, tuple[int, int] | None], what: str) -> dict[str, str]:
+def check_images(
+    images: ImageStore, sizes: Mapping[str, tuple[int, int] | None], what: str
+) -> dict[str, str]:
     """What is wrong with which image: unreadable, cut short, or of another (height, width) than labelled.
 
     Reads every image once, in the order on disk, and decodes none.
@@ -59,8 +62,9 @@ def check_images(images: ImageStore, sizes: dict[str, tuple[int, int] | None], w
     ):
         try:
             size = image_size(images.read(name))
-            if sizes[name] is not None and tuple(size) != tuple(sizes[name]):
-                height, width = sizes[name]
+            expected = sizes[name]
+            if expected is not None and size != expected:
+                height, width = expected
                 raise ValueError(f"has {size[1]}x{size[0]} pixels, its label says {width}x{height}")
         except StoreError as error:
             bad[name] = str(error)
@@ -76,6 +80,7 @@ def _interval() -> float:
 def _without_bad_images(
     dataset: str, split: str, parsed: Split, images: ImageStore, on_bad_image: str
 ) -> tuple[People, dict[str, str]]:
+    sizes: Mapping[str, tuple[int, int] | None]
     sizes = parsed.sizes or dict.fromkeys(parsed.people.images.tolist())
     bad = check_images(images, sizes, f"{dataset} {split}")
     if bad and on_bad_image == "fail":
@@ -86,15 +91,16 @@ def _without_bad_images(
     return parsed.people.without_images(set(bad)), bad
 
 
-def _without(evaluation: dict, split: str, bad: dict[str, str]) -> dict:
+def _without(parsed: Split, bad: dict[str, str]) -> dict[str, Any]:
     """Labels for pycocotools without the skipped images, whose people nobody could find."""
-    images = [image for image in evaluation["images"] if f"{split}2017/{image['file_name']}" not in bad]
-    kept = {image["id"] for image in images}
-    annotations = [a for a in evaluation["annotations"] if a["image_id"] in kept]
+    evaluation, image_ids = parsed.evaluation or {}, parsed.image_ids or {}
+    skipped = {image_ids[name] for name in bad}
+    images = [image for image in evaluation["images"] if image["id"] not in skipped]
+    annotations = [a for a in evaluation["annotations"] if a["image_id"] not in skipped]
     return {**evaluation, "images": images, "annotations": annotations}
 
 
-def _summary(people: People, known: int, parsed: Split, bad: dict[str, str]) -> dict:
+def _summary(people: People, known: int, parsed: Split, bad: dict[str, str]) -> dict[str, Any]:
     dropped = dict(sorted(parsed.dropped.items()))
     if lost := len(parsed.people) - len(people):
         dropped["in an image that cannot be used"] = lost
@@ -110,7 +116,7 @@ def _summary(people: People, known: int, parsed: Split, bad: dict[str, str]) -> 
     }
 
 
-def _say(summary: dict) -> None:
+def _say(summary: dict[str, Any]) -> None:
     for split, s in summary["splits"].items():
         line = f"{summary['dataset']} {split}: {s['people']} people in {s['images']} images"
         print(f"{line}; left out: {_reasons(s['dropped'])}")
@@ -130,7 +136,7 @@ def _reasons(dropped: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "nobody"
 
 
-def _write(path: Path, value, indent: int | None = 1) -> None:
+def _write(path: Path, value: object, indent: int | None = 1) -> None:
     # What lies there may be a hard link into DVC's cache, which writing into it would spoil.
     path.unlink(missing_ok=True)
     path.write_text(json.dumps(value, indent=indent) + "\n")

@@ -6,8 +6,9 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,6 @@ LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What a member may unpack to; a declared or real size beyond it is a bomb or a mistake.
 MAX_IMAGE = 64 << 20
 MAX_LABELS = 2 << 30
-MAX_PIXELS = 200_000_000
 
 
 class StoreError(ValueError):
@@ -32,8 +32,9 @@ class ZipPart:
     key: member's path -> name, or None for a member that is of no use. Raises StoreError.
     """
 
-    def __init__(self, path: Path, key, limit: int):
-        self.path, self.limit, self._file = Path(path), limit, None
+    def __init__(self, path: Path, key: Callable[[str], str | None], limit: int):
+        self.path, self.limit = Path(path), limit
+        self._file: int | None = None
         try:
             with zipfile.ZipFile(self.path) as archive:
                 members = archive.infolist()
@@ -63,7 +64,7 @@ class ZipPart:
         if len(twice):
             raise StoreError(f"{self.path} holds {twice[0].decode()!r} twice")
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}
 
     def __contains__(self, name: str) -> bool:
@@ -102,7 +103,7 @@ class ZipPart:
         if len(header) == LOCAL_HEADER.size and header[:4] == b"PK\3\4":
             # Its extra field may differ in length from that of the central directory.
             _, name_bytes, extra_bytes = LOCAL_HEADER.unpack(header)
-            data = self._pread(packed, start + LOCAL_HEADER.size + name_bytes + extra_bytes)
+            data = _pread(self._file, packed, start + LOCAL_HEADER.size + name_bytes + extra_bytes)
         if packed != size and len(data) == packed:
             try:
                 # One byte more than declared shows a member that lies about its size.
@@ -113,13 +114,14 @@ class ZipPart:
             raise StoreError(f"{name} in {self.path.name} is damaged; fetch the archive again")
         return data
 
-    def _pread(self, count: int, offset: int) -> bytes:
-        blocks = []
-        # One call returns at most 2 GB.
-        while count > 0 and (block := os.pread(self._file, count, offset)):
-            blocks.append(block)
-            count, offset = count - len(block), offset + len(block)
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+def _pread(file: int, count: int, offset: int) -> bytes:
+    blocks = []
+    # One call returns at most 2 GB.
+    while count > 0 and (block := os.pread(file, count, offset)):
+        blocks.append(block)
+        count, offset = count - len(block), offset + len(block)
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 class FolderPart:
@@ -181,45 +183,3 @@ def check_member_path(path: str, archive: Path) -> None:
     """Raise StoreError for a path that leaves the folder it is unpacked in."""
     if path.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", path) or ".." in re.split(r"[/\\]", path):
         raise StoreError(f"{archive} holds the path {path!r}, which leads out of its folder; it is not used")
-
-
-def image_size(data: bytes) -> tuple[int, int]:
-    """Height and width of a whole image; raises ValueError that says what is wrong.
-
-    JPEG: markers up to the scan and the end marker after it are walked, without decoding. That finds what
-    is cut short or is no image, at a hundredth of a decoder's cost; bytes spoiled inside an archive, its
-    CRC finds. Anything else is decoded.
-    """
-    size, scan = _jpeg_header(data)
-    # Inside a scan FF is always followed by 0 or a restart marker: FF D9 is the end.
-    if scan and data.find(b"\xff\xd9", scan) < 0:
-        raise ValueError("is a JPEG cut short")
-    if not scan or size is None:
-        import cv2
-
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-        if image is None:
-            raise ValueError("does not decode as an image")
-        size = image.shape[:2]
-    if size[0] * size[1] > MAX_PIXELS or 0 in size:
-        raise ValueError(f"says it is {size[1]}x{size[0]} pixels")
-    return size
-
-
-def _jpeg_header(data: bytes) -> tuple[tuple[int, int] | None, int]:
-    """(height, width) of a JPEG and where its first scan begins; None and 0 where they are not found."""
-    size, position = None, 2
-    if data[:2] != b"\xff\xd8":
-        return None, 0
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        if marker == 0xDA:
-            return size, position
-        # SOF0 to SOF15 without the tables DHT, JPG and DAC that share their range.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and position + 9 <= len(data):
-            size = struct.unpack_from(">HH", data, position + 5)
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None, 0

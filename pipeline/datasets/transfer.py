@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -163,7 +164,7 @@ def require_free_disk(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def progress(what: str, total: int | None, start: int = 0) -> tqdm:
+def progress(what: str, total: int | None, start: int = 0) -> "tqdm[NoReturn]":
     """A bar with rate and time left; a line every half minute where output is no terminal."""
     quiet = total is not None and total < 64 << 20
     return tqdm(

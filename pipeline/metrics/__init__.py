@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
+from pipeline.arrays import Array as Array
 from pipeline.people import People
 
-Array = NDArray[Any]
 Values = dict[str, float]
 Samples = Mapping[str, Array]
 

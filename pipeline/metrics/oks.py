@@ -77,7 +77,8 @@ def rescore(box_score: Array, score: Array, threshold: float = 0.2) -> Array:
     """
     counted = score > threshold
     total = np.where(counted, score, 0.0).sum(1, dtype=np.float64)
-    return box_score * total / np.maximum(counted.sum(1), 1)
+    rescored: Array = box_score * total / np.maximum(counted.sum(1), 1)
+    return rescored
 
 
 def nms(image_xy: Array, score: Array, area: Array, sigmas: Array, threshold: float = 0.9) -> Array:
@@ -117,8 +118,8 @@ def evaluate(
 ) -> tuple[Values, dict[str, Array]]:
     """Score people in COCO's results format by pycocotools.
 
-    annotations: a person_keypoints file; sigmas (K,). Returns METRICS in percent, nan where nobody has that size, and the
-    matches that `summarise` needs, as arrays to save.
+    annotations: a person_keypoints file; sigmas (K,). Returns METRICS in percent, nan where nobody has that size, and
+    the matches that `summarise` needs, as arrays to save.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -143,7 +144,7 @@ def _rows_by_image(image_id: Array) -> list[Array]:
     return np.split(order, starts) if len(order) else []
 
 
-def _matches(scored) -> dict[str, Array]:
+def _matches(scored: Any) -> dict[str, Array]:
     """From COCOeval's evalImgs, for A sizes of people, T thresholds, D detections in its order, M images.
 
     image_id (M,), detection_image (D,) index into it, score (D,), matched and ignored (A, T, D) packed to
@@ -214,7 +215,7 @@ def _accumulate(matches: Samples, weights: Array) -> dict[str, Array]:
     return {name: 100.0 * values[name] for name in METRICS}
 
 
-def _curves(matches: Samples, count: int) -> Iterator[tuple]:
+def _curves(matches: Samples, count: int) -> Iterator[tuple[int, int, Array, Any]]:
     """For each size and threshold, from the highest score down: the image of each true positive, and a sparse
     matrix with a row for each of them and a column for each image, of the false ones since the one before."""
     from scipy.sparse import csr_matrix

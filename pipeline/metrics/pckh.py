@@ -42,10 +42,10 @@ class PCKh:
     def score(
         self, people: People, image_xy: Array, score: Array, box_score: Array, folder: Path, rules: Rules
     ) -> Scored:
-        found = samples(image_xy, people)
-        values = self.summarise(found)
+        distances = samples(image_xy, people)
+        values = self.summarise(distances)
         values["people_without_head_size"] = int((~(people.head_size > 0)).sum())
-        return Scored(values, found, coco_results(people.image_id, image_xy, score, box_score))
+        return Scored(values, distances, coco_results(people.image_id, image_xy, score, box_score))
 
     def images(self, samples: Samples) -> Array:
         return np.unique(samples["image_id"])
@@ -119,4 +119,5 @@ def _counts(samples: Samples, threshold: float, weights: Array | None) -> tuple[
 
 
 def _percent(hits: Array, counted: Array) -> Array:
-    return 100.0 * np.divide(hits, counted, out=np.full(np.shape(hits), np.nan), where=counted > 0)
+    rates: Array = np.divide(hits, counted, out=np.full(np.shape(hits), np.nan), where=counted > 0)
+    return 100.0 * rates

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ def count(net: nn.Module, input_size: tuple[int, int]) -> Complexity:
 
     def add(module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
         nonlocal tool, true
-        weights = module.weight.numel()
+        weights = cast(torch.Tensor, module.weight).numel()
         if isinstance(module, nn.Linear):
             pixels_in = pixels_out = output.numel() // output.shape[-1]
         else:

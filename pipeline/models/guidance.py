@@ -1,5 +1,7 @@
 """The segmentation guided module and SG-HRNet (the paper's sections 3.2 and 3.3, Eq. 4)."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class SegmentationGuidedModule(nn.Module):
         self.score = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.score(self.conv(x_BCHW))
+        return cast(Tensor, self.score(self.conv(x_BCHW)))
 
 
 class SGHRNet(HRNet):
@@ -55,7 +57,7 @@ class SGHRNet(HRNet):
 
     def start(self, generator: torch.Generator) -> None:
         for guide in self.guidance:
-            nn.init.constant_(guide.score.bias, self.gate_bias)
+            nn.init.constant_(cast(Tensor, cast(SegmentationGuidedModule, guide).score.bias), self.gate_bias)
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps and map logits of an image; raises ValueError if its size is no multiple of 32."""

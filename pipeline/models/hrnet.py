@@ -4,7 +4,11 @@ Names follow leoxiaobin/deep-high-resolution-net.pytorch, so that its released c
 Branch i of a stage has `width * 2**i` channels at 1 / 2**(i + 2) of the image's height and width.
 """
 
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +26,9 @@ from pipeline.models.blocks import (
 from pipeline.networks import Network
 from pipeline.params import Model
 
+Block = Callable[[int], nn.Module]
+"""Channels -> a residual block that keeps them, and its input's size."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -37,11 +44,11 @@ class Size:
 class Module(nn.Module):
     """Parallel branches of residual blocks, then an exchange in which each branch receives all the others."""
 
-    def __init__(self, widths: list[int], blocks: int, outputs: int, upsample: str):
+    def __init__(self, widths: list[int], blocks: int, outputs: int, upsample: str, block: Block):
         super().__init__()
         self.upsample = upsample
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths
+            nn.Sequential(*(block(width) for _ in range(blocks))) for width in widths
         )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_exchange(widths, source, target) for source in range(len(widths)))
@@ -53,25 +60,34 @@ class Module(nn.Module):
         features = [branch(x_BCHW) for branch, x_BCHW in zip(self.branches, features, strict=True)]
         if gate_B1HW is not None:
             features[0] = features[0] * gate_B1HW
-        return [self._fuse(target, layers, features) for target, layers in enumerate(self.fuse_layers)]
+        return [self._fuse(target, features) for target in range(len(self.fuse_layers))]
 
-    def _fuse(self, target: int, layers: nn.ModuleList, features: list[Tensor]) -> Tensor:
-        total_BCHW = None
+    def _fuse(self, target: int, features: list[Tensor]) -> Tensor:
+        parts = []
+        layers = cast(nn.ModuleList, self.fuse_layers[target])
         for source, (layer, x) in enumerate(zip(layers, features, strict=True)):
             y_BCHW = layer(x)
             if source > target:
                 y_BCHW = _enlarge(y_BCHW, 2 ** (source - target), self.upsample)
-            total_BCHW = y_BCHW if total_BCHW is None else total_BCHW + y_BCHW
-        return F.relu(total_BCHW, inplace=True)
+            parts.append(y_BCHW)
+        return F.relu(functools.reduce(operator.add, parts), inplace=True)
 
 
 class HRNet(nn.Module):
     """HRNet with a 1x1 head: heatmaps of `joints` channels at a quarter of the image's height and width.
 
-    `upsample` is how a fusion brings a coarse branch to a finer one: nearest (HRNet's) or bilinear.
+    `upsample` is how a fusion brings a coarse branch to a finer one: nearest (HRNet's) or bilinear. `block` is what
+    the branches of stages 2 to 4 consist of.
     """
 
-    def __init__(self, size: Size, joints: int, upsample: str = "nearest"):
+    transition1: nn.ModuleList
+    transition2: nn.ModuleList
+    transition3: nn.ModuleList
+    stage2: nn.ModuleList
+    stage3: nn.ModuleList
+    stage4: nn.ModuleList
+
+    def __init__(self, size: Size, joints: int, upsample: str = "nearest", block: Block = BasicBlock):
         super().__init__()
         if upsample not in ("nearest", "bilinear"):
             raise ValueError(f"fuse_upsample: {upsample!r} must be nearest or bilinear")
@@ -86,7 +102,7 @@ class HRNet(nn.Module):
             # The head reads the finest branch alone, so the last module of stage 4 fuses nothing else.
             outputs = [number] * (modules - 1) + [1 if number == 4 else number]
             before = widths[:number]
-            stage = nn.ModuleList(Module(before, size.blocks, out, upsample) for out in outputs)
+            stage = nn.ModuleList(Module(before, size.blocks, out, upsample, block) for out in outputs)
             self.add_module(f"stage{number}", stage)
         self.final_layer = nn.Conv2d(size.width, joints, 1)
 
@@ -95,7 +111,7 @@ class HRNet(nn.Module):
         check_image(image_B3HW)
         x_BSHW = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
         x_BShw = F.relu(self.bn2(self.conv2(x_BSHW)), inplace=True)
-        return self.layer1(x_BShw)
+        return cast(Tensor, self.layer1(x_BShw))
 
     def stages(self) -> list[tuple[nn.ModuleList, nn.ModuleList]]:
         """The transition into, and the modules of, stages 2, 3 and 4."""
@@ -107,12 +123,16 @@ class HRNet(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps of an image; raises ValueError if its size is no multiple of 32."""
+        return Output(self.final_layer(self.features(image_B3HW)))
+
+    def features(self, image_B3HW: Tensor) -> Tensor:
+        """What enters the head: a quarter of the image's size, `width` channels."""
         features = [self.stem(image_B3HW)]
         for transition, stage in self.stages():
             features = enter(transition, features)
             for module in stage:
                 features = module(features)
-        return Output(self.final_layer(features[0]))
+        return features[0]
 
 
 def size_of(network: Network, model: Model) -> Size:
@@ -144,9 +164,8 @@ def _exchange(widths: list[int], source: int, target: int) -> nn.Module:
         return nn.Identity()
     if source > target:
         return conv_bn(widths[source], widths[target], 1)
-    steps = target - source
     # Each step halves the size; the channels change, and the ReLU is left out, in the last one.
-    steps = [conv_bn(widths[source], widths[source], 3, 2, relu=True) for _ in range(steps - 1)]
+    steps = [conv_bn(widths[source], widths[source], 3, 2, relu=True) for _ in range(target - source - 1)]
     return nn.Sequential(*steps, conv_bn(widths[source], widths[target], 3, 2))
 
 

@@ -14,28 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.files import sha256
+from pipeline.weights import CheckpointError, check_hash, published
 
-PREFIX = re.compile(r"(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
-HEAD = ("deconv_layers.", "final_layer.", "guidance.")
-"""What is made for poses, and no ImageNet file holds."""
-
-_MMPOSE, _TORCHVISION = (
-    "https://download.openmmlab.com/mmpose/pretrain_models",
-    "https://download.pytorch.org/models",
-)
-IMAGENET = {
-    "hrnet_w32": f"{_MMPOSE}/hrnet_w32-36af842e.pth",
-    "hrnet_w48": f"{_MMPOSE}/hrnet_w48-8ef0771d.pth",
-    "pose_resnet50": f"{_TORCHVISION}/resnet50-0676ba61.pth",
-    "pose_resnet101": f"{_TORCHVISION}/resnet101-63fe2227.pth",
-    "pose_resnet152": f"{_TORCHVISION}/resnet152-394f9c45.pth",
-}
-"""Where each backbone's ImageNet weights are published; the digits in a name are its sha256's first."""
-
-
-class CheckpointError(ValueError):
-    """A file of weights that is not what its name says, or not this network's; one sentence."""
+PREFIX = re.compile(r"^(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
+HEAD = {"deconv_layers", "final_layer", "guidance", "global_net", "refine_net", "attention", "head", "quality"}
+"""Modules made for poses, which no ImageNet file holds."""
 
 
 @dataclass(frozen=True)
@@ -64,51 +47,8 @@ def start(net: nn.Module, file: Path | None) -> str:
         return "none"
     report = load_backbone(net, file)
     print(report, flush=True)
-    kind = "ImageNet: " if file.name in map(_file_name, IMAGENET.values()) else ""
+    kind = "ImageNet: " if published(file) else ""
     return f"{kind}{len(report.loaded):,} tensors of {file.name}, {len(report.fresh):,} started anew"
-
-
-def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
-    """The file that a network called `name` starts from, as `model.pretrained` wants it; None for none.
-
-    wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is looked for in the
-    folder `source` (`data.source`) and under data/archives/pretrained, both of `root`; where `source` is
-    `official` a missing one is downloaded. Raises CheckpointError with the folders looked in.
-    """
-    if wanted == "none":
-        return None
-    if wanted not in ("imagenet", "imagenet_if_there"):
-        file = root / Path(wanted).expanduser()
-        if not file.is_file():
-            raise CheckpointError(f"model.pretrained: {file} is missing; put the file of weights there")
-        return file
-    url = IMAGENET.get(name.removeprefix("sg_"))
-    if url is None:
-        if wanted == "imagenet_if_there":
-            return None
-        raise CheckpointError(f"model.pretrained: no ImageNet weights are published for {name}; use none")
-    kept = root / "data" / "archives" / "pretrained"
-    file = _file_name(url)
-    places = [kept / file] if source in ("demo", "official") else [root / source / file, kept / file]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None and source == "official":
-        from pipeline.datasets import sources, transfer
-
-        found = kept / file
-        kept.mkdir(parents=True, exist_ok=True)
-        with sources.lock(kept / ".lock"):
-            if not found.is_file():
-                transfer.download(url, found)
-    if found is None and wanted == "imagenet":
-        looked = " and ".join(str(place.parent) for place in places)
-        raise CheckpointError(
-            f"model.pretrained: imagenet, but {file} is not in {looked}; put it there, or use none"
-        )
-    return found
-
-
-def _file_name(url: str) -> str:
-    return url.rpartition("/")[2]
 
 
 def load_checkpoint(net: nn.Module, path: Path | str) -> None:
@@ -125,15 +65,15 @@ def load_backbone(net: nn.Module, path: Path | str) -> BackboneReport:
     """
     weights = read(path)
     state = net.state_dict()
-    backbone = {name: value for name, value in state.items() if not name.startswith(HEAD)}
-    found = {name: value for name, value in weights.items() if name in backbone}
-    _check(backbone, found, path)
-    net.load_state_dict(found, strict=False)
+    backbone = {name: value for name, value in state.items() if HEAD.isdisjoint(name.split("."))}
+    trained = {name: value for name, value in weights.items() if name in backbone}
+    _check(backbone, trained, path)
+    net.load_state_dict(trained, strict=False)
     return BackboneReport(
         str(path),
-        loaded=tuple(found),
-        fresh=tuple(name for name in state if name not in found and not _counts(name)),
-        unused=tuple(name for name in weights if name not in found),
+        loaded=tuple(trained),
+        fresh=tuple(name for name in state if name not in trained and not _counts(name)),
+        unused=tuple(name for name in weights if name not in trained),
     )
 
 
@@ -149,33 +89,13 @@ def read(path: Path | str) -> dict[str, Tensor]:
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise CheckpointError(f"{path} holds no state dict; it must map names to tensors")
-    return {name[PREFIX.match(name).end() :]: value for name, value in weights.items()}
+    return {PREFIX.sub("", name): value for name, value in weights.items()}
 
 
-def check_hash(path: Path | str) -> None:
-    """Raise CheckpointError unless a file is there and its sha256 starts as its name says.
-
-    The names of published files end in its first digits, as in hrnet_w32-36af842e.pth; a date may follow, as
-    in -6c4f923f_20200812.pth. A name without digits promises nothing.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; put the file of weights there")
-    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", path.name)
-    if not promised:
-        return
-    found = sha256(path)
-    if not found.startswith(promised[1]):
-        raise CheckpointError(
-            f"{path} is damaged: its name promises a sha256 of {promised[1]}..., and it is {found[:16]}...; "
-            "fetch it again"
-        )
-
-
-def _check(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path | str) -> None:
+def _check(expected: dict[str, Tensor], weights: dict[str, Tensor], path: Path | str) -> None:
     """Compare names and shapes; the first difference is shown with both shapes."""
-    names = [name for name in {**expected, **found} if not _counts(name)]
-    shapes = {name: (_shape(found.get(name)), _shape(expected.get(name))) for name in names}
+    names = [name for name in {**expected, **weights} if not _counts(name)]
+    shapes = {name: (_shape(weights.get(name)), _shape(expected.get(name))) for name in names}
     differing = [name for name, (there, here) in shapes.items() if there != here]
     if differing:
         there, here = shapes[differing[0]]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import loader, models
-from pipeline.metrics import Array
+from pipeline.arrays import Array
 from pipeline.params import Compute
 from pipeline.people import People
 from pipeline.ranks import Ranks, choose_algorithms
@@ -111,7 +111,7 @@ class _Training:
             raise ValueError(f"{task.run.dataset}/{task.run.name} has no parameters to train with")
         self.task, self.checkpoint, self.ranks = task, checkpoint, ranks
         self.options = task.settings.training.train
-        self.title = f"{task.run.dataset}/{task.run.name}"
+        self.heading = f"{task.run.dataset}/{task.run.name}"
         choose_algorithms(self.options.deterministic)
         guided = task.settings.guided
         network = models.build(
@@ -134,15 +134,17 @@ class _Training:
         )
         self.step = Step(network, task.run, task.settings, ranks, self.schedule.steps_per_epoch)
         self.steps = 0
-        self.history = History(self.step, [], self)
         if state:
             self.step.load_state_dict(state)
-            self.steps, self.history.rows = state["step"], state["history"]
+            self.steps = state["step"]
             print(f"going on from step {self.steps} of {self.schedule.steps}", flush=True)
         self.schedule.start = self.steps
         task.tracker.start(state["tracking"] if state else None)
         self.signals = Signals()
-        self.progress = Progress(self.title, self.schedule, ranks)
+        self.progress = progress = Progress(self.heading, self.schedule, ranks)
+        # Nothing here refers back to this object: its loaders end with the last reference to it.
+        rows: list[Row] = state["history"] if state else []
+        self.history = History(self.step, rows, lambda row: task.tracker.log(row, progress.rate()))
         size, pin = task.settings.input.size, ranks.device.type == "cuda"
         val_crops = loader.Crops(task.val, task.images, size)
         val_schedule = loader.in_order(len(task.val), self.options.batch_size)
@@ -163,9 +165,6 @@ class _Training:
         )
         pin = self.ranks.device.type == "cuda"
         return loader.batches(crops, self.schedule, task.compute.workers, pin)
-
-    def log(self, row: Row) -> None:
-        self.task.tracker.log(row, self.progress.rate())
 
     def flush(self) -> None:
         """Bring the logged rows to the host; raises NotFinite with the images of the batch."""
@@ -220,7 +219,7 @@ class _Training:
 
     def result(self) -> Trained:
         if self.steps != self.schedule.steps:
-            raise ValueError(f"{self.title}: the batches ended after step {self.steps}")
+            raise ValueError(f"{self.heading}: the batches ended after step {self.steps}")
         state = self.step.network.state_dict()
         weights = {name: value.cpu().contiguous() for name, value in state.items()}
         return Trained(weights, self.history.rows, self.first_weights)
@@ -230,6 +229,6 @@ class _Training:
         names = sorted({str(people.images[people.image[row]]) for row in self.schedule.rows(error.step)})
         losses = ", ".join(f"{key} {value:.4g}" for key, value in error.losses.items())
         return ValueError(
-            f"{self.title}: {error} ({losses or 'and weights no longer are'}); try a lower train.lr or "
+            f"{self.heading}: {error} ({losses or 'and weights no longer are'}); try a lower train.lr or "
             f"train.precision: float32. The checkpoint is from before. Images of the batch: {', '.join(names)}"
         )

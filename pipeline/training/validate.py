@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline import loader
+from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap, segmentation
-from pipeline.metrics import Array
 from pipeline.people import People
 from pipeline.training.history import Row
 from pipeline.training.losses import keypoint_loss, segmentation_loss

@@ -60,7 +60,7 @@ def test_people_without_a_box_are_counted():
 def test_a_joint_list_of_another_length_is_named():
     with pytest.raises(LabelError, match=r"shape \(16, 3, 10\), not \(14, 3, people\)"):
         lspet.people(Labels(np.zeros((16, 3, 10))), (256, 192))
-    with pytest.raises(LabelError, match=r"joints\.mat is not LSPET's file"):
+    with pytest.raises(LabelError, match=r"joints\.mat holds no joints: it is not LSPET's file"):
         lspet.people(Labels(mat(other=np.zeros(3))), (256, 192))
 
 

@@ -23,7 +23,7 @@ class Labels:
     """Label files by name."""
 
     def __init__(self, release: bytes, detections: bytes):
-        self.files = {mpii.RELEASE: release, mpii.DETECTIONS: detections}
+        self.files = {mpii.RELEASE: release, mpii.VALIDATION: detections}
 
     def read(self, name: str) -> bytes:
         return self.files[name]
@@ -137,7 +137,7 @@ def test_files_that_are_no_mat_are_named():
 
 
 def test_a_joint_beyond_the_list_is_named():
-    with pytest.raises(LabelError, match=r"person 1 of image 1 .* has joint 16; MPII has 16"):
+    with pytest.raises(LabelError, match=r"person 1 of image 1 .* has a joint of id 16; MPII has 16"):
         parse([("a.jpg", 1, [mpii_person({16: (1, 1, 1)})]), VAL], [(2, 1)])
 
 

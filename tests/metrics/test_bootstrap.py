@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pipeline.keypoints import MPII
-from pipeline.metrics import bootstrap, pckh
+from pipeline.datasets.formats.mpii import METRIC
+from pipeline.metrics import bootstrap
 from pipeline.metrics.bootstrap import Replicates, Seeds
 
 RESAMPLES, IMAGES = 500, 150
@@ -31,7 +31,7 @@ def two_models(rng, people=240, rates=(0.83, 0.85)):
 
 
 def replicates(samples, name, metric="Mean"):
-    values, draws = pckh.summarise(samples, MPII), pckh.summarise(samples, MPII, WEIGHTS)
+    values, draws = METRIC.summarise(samples), METRIC.summarise(samples, WEIGHTS)
     return bootstrap.over_seeds([values], [draws], name)[metric]
 
 
@@ -41,6 +41,7 @@ def coverage(trial, truth, trials=500):
     return np.mean(held)
 
 
+@pytest.mark.slow
 def test_interval_of_one_models_pckh_covers_it_in_93_to_97_percent():
     def trial(rng):
         return bootstrap.interval(replicates(two_models(rng)[0], "a"))
@@ -48,6 +49,7 @@ def test_interval_of_one_models_pckh_covers_it_in_93_to_97_percent():
     assert 0.93 <= coverage(trial, 83, 1000) <= 0.97
 
 
+@pytest.mark.slow
 def test_interval_of_a_paired_difference_of_pckh_covers_it_in_93_to_97_percent():
     def trial(rng):
         a, b = two_models(rng)
@@ -86,7 +88,7 @@ def test_pairing_makes_the_interval_of_a_difference_narrower():
     a, b = two_models(np.random.default_rng(0))
     paired = bootstrap.interval(replicates(b, "b") - replicates(a, "a"))
     other = bootstrap.weights(IMAGES, RESAMPLES, 1)
-    unpaired = bootstrap.interval(pckh.summarise(b, MPII, other)["Mean"] - replicates(a, "a").draws)
+    unpaired = bootstrap.interval(METRIC.summarise(b, other)["Mean"] - replicates(a, "a").draws)
     assert paired[1] - paired[0] < 0.8 * (unpaired[1] - unpaired[0])
 
 

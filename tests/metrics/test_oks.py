@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.keypoints import COCO
+from pipeline.datasets.formats.coco import METRIC
 from pipeline.metrics import oks
+from pipeline.metrics.results import coco_results
+
+SIGMAS = np.array(METRIC.sigmas)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def test_nms_keeps_whom_hrnet_keeps(golden):
         golden["nms_keypoints"][..., :2],
         golden["nms_rescored"],
         golden["nms_area"],
-        np.array(COCO.sigmas),
+        SIGMAS,
         0.9,
     )
     np.testing.assert_array_equal(keep, golden["nms_keep"])
@@ -38,7 +41,7 @@ def test_a_person_without_a_certain_joint_scores_zero():
 def test_nms_takes_equal_scores_in_the_order_given():
     image_xy = np.tile(np.arange(17.0)[:, None], (3, 1, 2))
     image_xy[2] += 500
-    keep = oks.nms(image_xy, np.array([0.5, 0.5, 0.5]), np.full(3, 900.0), np.array(COCO.sigmas))
+    keep = oks.nms(image_xy, np.array([0.5, 0.5, 0.5]), np.full(3, 900.0), SIGMAS)
     np.testing.assert_array_equal(keep, [0, 2])
 
 
@@ -62,12 +65,12 @@ def crowd_of_people(seed, images=30):
                 }
             )  # fmt: skip
             for _ in range(rng.integers(0, 3)):
-                found = joints + rng.normal(0, side * rng.choice([0.01, 0.05, 0.2]), (17, 2))
-                predictions.append((image, found, rng.integers(1, 9) / 8))
+                estimate = joints + rng.normal(0, side * rng.choice([0.01, 0.05, 0.2]), (17, 2))
+                predictions.append((image, estimate, rng.integers(1, 9) / 8))
         for _ in range(25 if image == 5 else rng.integers(0, 2)):
             predictions.append((image, rng.uniform(0, 500, (17, 2)), rng.integers(1, 9) / 8))
     image_id, image_xy, score = (np.array(column) for column in zip(*predictions, strict=True))
-    return annotations, oks.results(image_id, image_xy, np.ones((len(score), 17)), score)
+    return annotations, coco_results(image_id, image_xy, np.ones((len(score), 17)), score)
 
 
 def write(path, annotations, images):
@@ -80,15 +83,11 @@ def write(path, annotations, images):
     return path
 
 
-def prefixed(matches):
-    return {f"detected_{name}": array for name, array in matches.items()}
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_accumulation_equals_pycocotools_exactly(tmp_path, seed):
     annotations, results = crowd_of_people(seed)
-    official, matches = oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results)
-    assert oks.summarise(prefixed(matches), "detected") == official
+    official, matches = oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results, SIGMAS)
+    assert METRIC.summarise(matches) == official
     assert tuple(official) == oks.METRICS
     assert 5 < official["AP"] < 95
 
@@ -99,9 +98,9 @@ def test_an_image_of_weight_w_counts_as_w_copies_of_it(tmp_path):
     for row, person in enumerate(results):
         person["score"] += row * 1e-4
     path = write(tmp_path / "val.json", annotations, range(1, 31))
-    matches = oks.evaluate(path, results)[1]
+    matches = oks.evaluate(path, results, SIGMAS)[1]
     weights = np.random.default_rng(0).integers(0, 4, (2, 30))
-    resampled = oks.summarise(prefixed(matches), "detected", weights)
+    resampled = METRIC.summarise(matches, weights)
     for row in range(2):
         copied_annotations, copied_results, images = [], [], []
         for image, weight in enumerate(weights[row], 1):
@@ -113,7 +112,7 @@ def test_an_image_of_weight_w_counts_as_w_copies_of_it(tmp_path):
                         changed = {"image_id": images[-1], "id": len(copied_annotations) + 1}
                         copied_annotations.append({**person, **changed})
         path = write(tmp_path / f"{row}.json", copied_annotations, images)
-        official, _ = oks.evaluate(path, copied_results)
+        official, _ = oks.evaluate(path, copied_results, SIGMAS)
         for name in oks.METRICS:
             assert resampled[name][row] == pytest.approx(official[name], abs=1e-9)
 
@@ -121,14 +120,14 @@ def test_an_image_of_weight_w_counts_as_w_copies_of_it(tmp_path):
 def test_a_size_that_nobody_has_is_nan(tmp_path):
     annotations, results = crowd_of_people(4)
     annotations = [{**person, "area": 100.0**2} for person in annotations]
-    official, matches = oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results)
+    official, matches = oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results, SIGMAS)
     assert np.isnan(official["APM"]) and official["APL"] == official["APL"]
-    np.testing.assert_equal(oks.summarise(prefixed(matches), "detected"), official)
+    np.testing.assert_equal(METRIC.summarise(matches), official)
 
 
 def test_evaluation_prints_nothing(tmp_path, capsys):
     annotations, results = crowd_of_people(0)
-    oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results)
+    oks.evaluate(write(tmp_path / "val.json", annotations, range(1, 31)), results, SIGMAS)
     assert capsys.readouterr().out == ""
 
 
@@ -142,15 +141,15 @@ def test_predicting_the_labels_scores_100_on_real_people(shared, tmp_path):
     people = [p for p in json.loads(raw)["annotations"] if p["num_keypoints"] and not p["iscrowd"]]
     keypoints = np.array([p["keypoints"] for p in people], float).reshape(-1, 17, 3)
     image_id = np.array([p["image_id"] for p in people])
-    results = oks.results(image_id, keypoints[..., :2], np.ones(keypoints.shape[:2]), np.ones(len(people)))
-    official, matches = oks.evaluate(path, results)
+    results = coco_results(image_id, keypoints[..., :2], np.ones(keypoints.shape[:2]), np.ones(len(people)))
+    official, matches = oks.evaluate(path, results, SIGMAS)
     assert official["AP"] == pytest.approx(100) and official["AR"] == pytest.approx(100)
-    assert oks.summarise(prefixed(matches), "detected") == official
+    assert METRIC.summarise(matches) == official
 
 
 def test_results_are_cocos_format():
     image_xy = np.arange(34, dtype=np.float32).reshape(1, 17, 2) / 3
-    (person,) = oks.results(np.array([139]), image_xy, np.full((1, 17), 0.25, np.float32), np.array([0.7]))
+    (person,) = coco_results(np.array([139]), image_xy, np.full((1, 17), 0.25, np.float32), np.array([0.7]))
     assert person["image_id"] == 139 and person["category_id"] == 1 and person["score"] == 0.7
     assert person["keypoints"][:6] == [0.0, 0.333, 0.25, 0.667, 1.0, 0.25]
     assert len(person["keypoints"]) == 51

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pipeline.keypoints import LSPET, MPII
+from pipeline.datasets.formats import lspet, mpii
 from pipeline.metrics import pckh
+
+METRIC = mpii.METRIC
 
 
 @pytest.fixture(scope="module")
@@ -27,33 +29,33 @@ def tompson(shared):
 
 
 def test_tompson_on_mpii_equals_the_published_numbers(tompson):
-    values = pckh.summarise(pckh.samples(*tompson), MPII)
+    values = METRIC.summarise(pckh.samples(*tompson))
     published = {
         "Head": 95.60, "Shoulder": 92.71, "Elbow": 83.36, "Wrist": 76.74, "Hip": 81.93, "Knee": 73.36,
         "Ankle": 65.45, "Mean": 82.34,
     }  # fmt: skip
     assert {name: round(values[name], 2) for name in published} == published
-    assert tuple(values) == pckh.METRICS
+    assert tuple(values) == METRIC.columns
 
 
 def test_weights_of_one_change_nothing_and_a_weight_of_two_is_an_image_twice(tompson):
     samples = pckh.samples(*tompson)
-    count = len(pckh.images(samples))
+    count = len(METRIC.images(samples))
     weights = np.ones((2, count), np.int64)
     weights[1, 0], weights[1, 3] = 2, 0
-    values = pckh.summarise(samples, MPII, weights)
+    values = METRIC.summarise(samples, weights)
     twice = np.concatenate([np.arange(6), [0, 1], np.arange(8, len(samples["image_id"]))])
-    resampled = pckh.summarise({name: array[twice] for name, array in samples.items()}, MPII)
-    for name, value in pckh.summarise(samples, MPII).items():
+    resampled = METRIC.summarise({name: array[twice] for name, array in samples.items()})
+    for name, value in METRIC.summarise(samples).items():
         assert values[name][0] == pytest.approx(value, abs=1e-12)
         assert values[name][1] == pytest.approx(resampled[name], abs=1e-12)
 
 
 def test_curve_passes_through_the_mean_at_both_thresholds(tompson):
     samples = pckh.samples(*tompson)
-    values = pckh.summarise(samples, MPII)
+    values = METRIC.summarise(samples)
     np.testing.assert_allclose(
-        pckh.curve(samples, MPII, np.array([0.1, 0.5])), [values["Mean@0.1"], values["Mean"]], atol=1e-12
+        METRIC.curve(samples, np.array([0.1, 0.5])), [values["Mean@0.1"], values["Mean"]], atol=1e-12
     )
 
 
@@ -72,21 +74,21 @@ def test_a_joint_exactly_at_half_the_head_size_is_found():
     image_xy = np.zeros((2, 16, 2))
     image_xy[0, 9] = 3, 4
     image_xy[1, 9] = 3, 4.001
-    assert pckh.summarise(pckh.samples(image_xy, two_people()), MPII)["Head"] == 50
+    assert METRIC.summarise(pckh.samples(image_xy, two_people()))["Head"] == 50
 
 
 def test_a_joint_exactly_at_a_tenth_is_found():
     image_xy = np.zeros((2, 16, 2))
     image_xy[:, 0] = 0, 1
-    assert pckh.summarise(pckh.samples(image_xy, two_people()), MPII)["Mean@0.1"] == 100
+    assert METRIC.summarise(pckh.samples(image_xy, two_people()))["Mean@0.1"] == 100
 
 
 def test_mean_counts_the_neck_but_neither_pelvis_nor_thorax():
     wrong = np.zeros((2, 16, 2))
     wrong[:, [6, 7]] = 99
-    assert pckh.summarise(pckh.samples(wrong, two_people()), MPII)["Mean"] == 100
+    assert METRIC.summarise(pckh.samples(wrong, two_people()))["Mean"] == 100
     wrong[:, 8] = 99
-    values = pckh.summarise(pckh.samples(wrong, two_people()), MPII)
+    values = METRIC.summarise(pckh.samples(wrong, two_people()))
     assert values["Mean"] == pytest.approx(100 * 13 / 14)
     assert values["Head"] == 100
 
@@ -96,7 +98,7 @@ def test_mean_weighs_columns_by_their_labelled_joints():
     labelled[:, [0, 5]] = [[True, False], [False, False]]
     image_xy = np.zeros((2, 16, 2))
     image_xy[0, 0] = 99
-    values = pckh.summarise(pckh.samples(image_xy, two_people(labelled=labelled)), MPII)
+    values = METRIC.summarise(pckh.samples(image_xy, two_people(labelled=labelled)))
     # 14 joints a person, less three ankles; one of the 25 is wrong.
     assert values["Mean"] == pytest.approx(100 * 24 / 25)
 
@@ -105,7 +107,7 @@ def test_people_without_head_size_do_not_count():
     image_xy = np.zeros((2, 16, 2))
     image_xy[1] = 99
     samples = pckh.samples(image_xy, two_people(head_size=np.array([10.0, np.nan])))
-    assert pckh.summarise(samples, MPII)["Mean"] == 100
+    assert METRIC.summarise(samples)["Mean"] == 100
     assert np.isnan(samples["distance"][1]).all()
 
 
@@ -113,21 +115,21 @@ def test_a_joint_that_nobody_has_is_nan_and_not_zero():
     labelled = np.ones((2, 16), bool)
     labelled[:, 9] = False
     samples = pckh.samples(np.zeros((2, 16, 2)), two_people(labelled=labelled))
-    values = pckh.summarise(samples, MPII, np.array([[1, 1], [2, 0]]))
+    values = METRIC.summarise(samples, np.array([[1, 1], [2, 0]]))
     assert np.isnan(values["Head"]).all() and (values["Mean"] == 100).all()
 
 
 def test_weights_for_other_images_are_refused():
     samples = pckh.samples(np.zeros((2, 16, 2)), two_people())
     with pytest.raises(ValueError, match="weights for 3 images, but these samples have 2"):
-        pckh.summarise(samples, MPII, np.ones((1, 3)))
+        METRIC.summarise(samples, np.ones((1, 3)))
 
 
 def test_mat_file_is_hrnets_one_based_and_the_same_every_time():
     people = two_people(image_id=np.array([5, 7]), person_id=np.array([5002, 7001]))
     image_xy = np.arange(64.0).reshape(2, 16, 2)
-    raw = pckh.mat_file(image_xy, people)
-    assert raw == pckh.mat_file(image_xy, people) and b"Created" not in raw
+    raw = mpii.export(people, image_xy)["predictions.mat"]
+    assert raw == mpii.export(people, image_xy)["predictions.mat"] and b"Created" not in raw
     content = scipy.io.loadmat(io.BytesIO(raw))
     np.testing.assert_array_equal(content["preds"], image_xy + 1)
     np.testing.assert_array_equal(content["RELEASE_img_index"], [[5, 7]])
@@ -135,4 +137,4 @@ def test_mat_file_is_hrnets_one_based_and_the_same_every_time():
 
 
 def test_lspet_counts_all_its_joints():
-    assert LSPET.mean == tuple(range(14))
+    assert lspet.METRIC.mean == tuple(range(14))

@@ -5,10 +5,8 @@ import json
 import pytest
 import yaml
 
-from pipeline import files, paths
-from pipeline.models import pretrained
+from pipeline import files, paths, weights
 from stages import download as stage
-from stages import train
 from tests.conftest import ROOT
 
 
@@ -22,10 +20,10 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "elsewhere"
 
 
-def settings(detections=None, weights="none"):
+def settings(detections=None, pretrained="none"):
     raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
     raw["data"]["demo"] |= {"train_people": 4, "val_people": 2}
-    raw["evaluate"]["detections"], raw["model"]["pretrained"] = detections, weights
+    raw["evaluate"]["detections"], raw["model"]["pretrained"] = detections, pretrained
     stage.Path("params.yaml").write_text(yaml.safe_dump(raw))
 
 
@@ -38,10 +36,10 @@ def test_without_such_files_the_records_are_empty(place):
 
 
 def test_records_hold_hashes_and_no_folder_and_change_with_the_file(place):
-    boxes, weights = place / "boxes.json", place / "weights.pth"
+    boxes, first = place / "boxes.json", place / "weights.pth"
     boxes.write_text("[1]")
-    weights.write_text("2")
-    settings(str(boxes), str(weights))
+    first.write_text("2")
+    settings(str(boxes), str(first))
     for dataset in ("coco", "mpii"):
         stage.download(dataset)
     # echo -n '[1]' | sha256sum
@@ -82,38 +80,15 @@ def test_a_file_that_changed_since_is_refused_with_what_takes_it(place):
 
 def test_imagenet_weights_are_found_in_the_folder_or_named_with_where_they_were_looked_for(tmp_path):
     name = "hrnet_w32-36af842e.pth"
-    for wanted, found in (("none", None), ("imagenet_if_there", None)):
-        assert pretrained.find("hrnet_w32", wanted, "mine", tmp_path) is found
-    with pytest.raises(pretrained.CheckpointError, match=rf"{name} is not in .*/mine and .*/pretrained"):
-        pretrained.find("hrnet_w32", "imagenet", "mine", tmp_path)
+    for wanted, file in (("none", None), ("imagenet_if_there", None)):
+        assert weights.find("hrnet_w32", wanted, "mine", tmp_path) is file
+    with pytest.raises(weights.CheckpointError, match=rf"{name} is not in .*/mine and .*/pretrained"):
+        weights.find("hrnet_w32", "imagenet", "mine", tmp_path)
     kept = tmp_path / "data" / "archives" / "pretrained" / name
     mine = tmp_path / "mine" / name
     for file in (kept, mine):
         file.parent.mkdir(parents=True)
         file.touch()
-        assert pretrained.find("sg_hrnet_w32", "imagenet", "mine", tmp_path) == file
-    with pytest.raises(pretrained.CheckpointError, match=r"own\.pth is missing"):
-        pretrained.find("hrnet_w32", "own.pth", "mine", tmp_path)
-
-
-def test_a_network_says_what_it_started_from(tmp_path, capsys):
-    import torch
-
-    from pipeline import models, params
-
-    p = params.load(ROOT / "profiles" / "demo.yaml")
-    theirs, net = (
-        models.build("hrnet_small", 17, model=p.model, guidance=p.guidance, seed=seed) for seed in (1, 2)
-    )
-    assert pretrained.start(net, None) == "none"
-    torch.save(theirs.state_dict(), tmp_path / "own.pth")
-    assert pretrained.start(net, tmp_path / "own.pth").endswith("tensors of own.pth, 2 started anew")
-    assert torch.equal(net.conv1.weight, theirs.conv1.weight)
-    assert not torch.equal(net.final_layer.weight, theirs.final_layer.weight)
-
-
-def test_a_checkpoint_follows_the_same_code_as_dvc():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name in ("train_baseline", "train_sweep", "train_radius", "train_ablation"):
-        code = [path for path in stages[name]["deps"] if path.startswith(("stages/", "pipeline/"))]
-        assert code == list(train.CODE), name
+        assert weights.find("sg_hrnet_w32", "imagenet", "mine", tmp_path) == file
+    with pytest.raises(weights.CheckpointError, match=r"own\.pth is missing"):
+        weights.find("hrnet_w32", "own.pth", "mine", tmp_path)

@@ -2,21 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Array
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.results import PERSON
-from pipeline.people import LabelError, People, Split, crop_of_box, table
+from pipeline.people import LARGEST, LabelError, People, Split, crop_of_box, is_file_name, is_pixels, table
 
 TITLE = "COCO 2017"
 # The full dataset's people: train, val.
 PEOPLE = (149813, 6352)
+SQUARE_CROPS = False
 KEYPOINTS = Keypoints(
     names=(
         "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -36,6 +39,7 @@ METRIC = OKS(
         0.087, 0.089, 0.089,
     ),
 )  # fmt: skip
+Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
 SITE = "http://images.cocodataset.org"
 LABELS = {split: f"person_keypoints_{split}2017.json" for split in ("train", "val")}
 ARCHIVES = (
@@ -76,30 +80,36 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
 
 def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split:
     file = LABELS[split]
-    images, annotations, dropped, rows = {}, [], Counter(), []
+    images: dict[int, dict[str, Any]] = {}
+    annotations: list[dict[str, Any]] = []
+    names: set[str] = set()
+    ids: set[int] = set()
+    dropped: Counter[str] = Counter()
+    rows = []
     has_people = False
     for key, value in items(labels.read(file), file, ("images", "annotations")):
         if key == "images":
-            image = _fields(value, file, "image", id=int, file_name=str, width=int, height=int)
+            image = _fields(value, file, "image", IMAGE)
+            if image["id"] in images:
+                raise LabelError(f"{file}: image {image['id']} is there twice")
+            if image["file_name"] in names:
+                raise LabelError(f"{file}: the image {image['file_name']} is there twice")
             images[image["id"]] = image
+            names.add(image["file_name"])
             continue
         has_people = True
-        person = _fields(
-            value, file, "annotation",
-            id=int, image_id=int, category_id=int, iscrowd=int, num_keypoints=int, area=(int, float),
-            bbox=list, keypoints=list,
-        )  # fmt: skip
-        for name, length in (("keypoints", 3 * KEYPOINTS.count), ("bbox", 4)):
-            if len(person[name]) != length:
-                raise LabelError(
-                    f"{file}: annotation {person['id']} has {len(person[name])} numbers in {name} and not "
-                    f"{length}: it is not COCO's file of person keypoints"
-                )
+        person = _fields(value, file, "annotation", ANNOTATION)
+        if person["id"] in ids:
+            raise LabelError(f"{file}: annotation {person['id']} is there twice")
+        ids.add(person["id"])
+        if person["category_id"] != PERSON:
+            dropped["of another category"] += 1
+            continue
         if split == "val":
             annotations.append(person)
         if person["iscrowd"]:
             dropped["crowd"] += 1
-        elif person["num_keypoints"] == 0:
+        elif person["num_keypoints"] == 0 or not any(person["keypoints"][2::3]):
             dropped["no labelled joint"] += 1
         else:
             rows.append((
@@ -123,7 +133,7 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
     keypoints = keypoints[inside].reshape(-1, KEYPOINTS.count, 3)
     labelled = keypoints[..., 2] > 0
     center, scale = crop_of_box(box, input_size)
-    found = table(
+    people = table(
         "coco", split, [_name(split, images[i]) for i in image_id.tolist()],
         image_id=image_id, person_id=person_id, box=box, center=center, scale=scale,
         joints=np.where(labelled[..., None], keypoints[..., :2], 0.0), labelled=labelled,
@@ -132,21 +142,22 @@ def _split(labels: ImageStore, split: str, input_size: tuple[int, int]) -> Split
     # A detector finds people in every validation image, so all of them are read there.
     needed = images.values() if split == "val" else (images[i] for i in set(image_id.tolist()))
     sizes = {_name(split, image): (image["height"], image["width"]) for image in needed}
-    evaluation = None
+    evaluation = image_ids = None
     if split == "val":
+        image_ids = {_name(split, image): image["id"] for image in images.values()}
         evaluation = {
             "images": sorted(images.values(), key=lambda image: image["id"]),
             "annotations": sorted(annotations, key=lambda annotation: annotation["id"]),
             "categories": [{"id": PERSON, "name": "person", "keypoints": list(KEYPOINTS.names)}],
         }
-    return Split(found, dict(dropped), sizes, evaluation)
+    return Split(people, dict(dropped), sizes, evaluation, image_ids)
 
 
-def _name(split: str, image: dict) -> str:
+def _name(split: str, image: dict[str, Any]) -> str:
     return f"{split}2017/{image['file_name']}"
 
 
-def cut_to_image(box: np.ndarray, size: np.ndarray) -> np.ndarray:
+def cut_to_image(box: Array, size: Array) -> Array:
     """Boxes (N, 4) cut to images of size (N, 2) (width, height); a box outside gets a negative side.
 
     As HRNet's code: the last pixel, not the edge, is the border, so every box loses one pixel of each side.
@@ -156,7 +167,9 @@ def cut_to_image(box: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.hstack([low, high - low])
 
 
-def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[People, np.ndarray]:
+def load_detections(
+    path: Path | str, evaluation: dict[str, Any], input_size: tuple[int, int]
+) -> tuple[People, Array]:
     """A detector's people and their box scores (N,); raises LabelError for a file that does not fit.
 
     path: JSON, a list of {"image_id", "category_id", "bbox": [x, y, w, h], "score"}; evaluation: the content
@@ -167,53 +180,104 @@ def load_detections(path: Path | str, evaluation: dict, input_size) -> tuple[Peo
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise LabelError(f"evaluate.detections: {path} is not there; name the file, or null") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabelError(f"{path} is no JSON ({error})") from error
     if not isinstance(content, list) or not content:
         raise LabelError(f"{path} must be a list of detections: image_id, category_id, bbox, score")
     images = {image["id"]: image for image in evaluation["images"]}
-    for number, found in enumerate(content, 1):
-        what = f"{path}: detection {number}"
-        if not isinstance(found, dict) or "image_id" not in found:
-            raise LabelError(f"{what} has no image_id")
-        if found["image_id"] not in images:
-            raise LabelError(f"{what} is of image {found['image_id']}, which is not in the validation split")
-        if found.get("category_id") != PERSON:
-            raise LabelError(
-                f"{what} has category_id {found.get('category_id')}; keep people only, category_id {PERSON}"
-            )
-        if not _is_number(found.get("score")):
-            raise LabelError(f"{what} has no score")
-        box = found.get("bbox")
-        if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) <= 0:
-            raise LabelError(f"{what} has no bbox of x, y, width and height: {box}")
-    box = np.array([found["bbox"] for found in content], np.float64)
+    rows = []
+    dropped: Counter[str] = Counter()
+    for number, row in enumerate(content, 1):
+        _check(row, f"{path}: detection {number}", DETECTION)
+        if row["category_id"] != PERSON:
+            dropped["of another category"] += 1
+        elif row["image_id"] not in images:
+            dropped["in an image that is not evaluated"] += 1
+        else:
+            rows.append((number, row["image_id"], row["bbox"], row["score"]))
+    if dropped:
+        print(f"{path}: left out: {', '.join(f'{count} {reason}' for reason, count in dropped.items())}")
+    if not rows:
+        raise LabelError(
+            f"{path} has no person in an image that is evaluated; is it of the validation split?"
+        )
+    person_id, image_id, bbox, score = zip(*rows, strict=True)
+    box = np.array(bbox, np.float64)
     center, scale = crop_of_box(box, input_size)
     none = np.zeros((len(box), KEYPOINTS.count), bool)
     people = table(
-        "coco", "val", [_name("val", images[found["image_id"]]) for found in content],
-        image_id=[found["image_id"] for found in content], person_id=np.arange(1, len(box) + 1), box=box,
-        center=center, scale=scale, joints=np.zeros((len(box), KEYPOINTS.count, 2)), labelled=none, visible=none,
+        "coco", "val", [_name("val", images[i]) for i in image_id],
+        image_id=image_id, person_id=person_id, box=box, center=center, scale=scale,
+        joints=np.zeros((len(box), KEYPOINTS.count, 2)), labelled=none, visible=none,
         head_size=np.full(len(box), np.nan), area=box[:, 2] * box[:, 3],
     )  # fmt: skip
-    return people, np.array([found["score"] for found in content], np.float64)
+    return people, np.array(score, np.float64)
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+def _is_id(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
-def _fields(value, file: str, what: str, **types) -> dict:
-    """Some fields of an entry, with their types checked."""
+def _is_side(value: object) -> bool:
+    return type(value) is int and 0 < value <= LARGEST
+
+
+def _is_area(value: object) -> bool:
+    return type(value) in (int, float) and -(LARGEST**2) <= value <= LARGEST**2  # type: ignore[operator]
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(is_pixels, value))
+
+
+def _are_keypoints(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3 * KEYPOINTS.count:
+        return False
+    return all(map(is_pixels, value)) and all(mark in (0, 1, 2) for mark in value[2::3])
+
+
+# What each field must be, and how that is called.
+IMAGE: Fields = {
+    "id": (_is_id, "a whole number"),
+    "file_name": (is_file_name, "a file's name"),
+    "width": (_is_side, "a number of pixels"),
+    "height": (_is_side, "a number of pixels"),
+}
+ANNOTATION: Fields = {
+    "id": (_is_id, "a whole number"),
+    "image_id": (_is_id, "a whole number"),
+    "category_id": (_is_id, "a whole number"),
+    "iscrowd": (lambda value: type(value) is int and value in (0, 1), "0 or 1"),
+    "num_keypoints": (
+        lambda value: type(value) is int and 0 <= value <= KEYPOINTS.count,
+        "a number of joints",
+    ),
+    "area": (_is_area, "a number of square pixels"),
+    "bbox": (_is_box, "4 numbers of pixels"),
+    "keypoints": (_are_keypoints, f"{3 * KEYPOINTS.count} numbers: x, y and 0, 1 or 2 of each joint"),
+}
+DETECTION: Fields = {
+    "image_id": (_is_id, "a whole number"),
+    "category_id": (_is_id, "a whole number"),
+    "bbox": (lambda value: _is_box(value) and min(value[2:]) > 0, "x, y, width and height in pixels"),
+    "score": (is_pixels, "a number"),
+}
+
+
+def _fields(value: object, file: str, what: str, fields: Fields) -> dict[str, Any]:
+    """Some fields of an entry of a file of labels, checked."""
     if not isinstance(value, dict):
         raise LabelError(f"{file}: an {what} is {value!r:.80}, not an object: it is not COCO's file")
-    for name, kind in types.items():
-        if not isinstance(value.get(name), kind):
-            raise LabelError(
-                f"{file}: {what} {value.get('id', '?')} has no proper {name} ({value.get(name)!r:.80}): "
-                f"it is not COCO's file of person keypoints"
-            )
-    return {name: value[name] for name in types}
+    _check(value, f"{file}: {what} {value.get('id', '?')!r:.20}", fields)
+    return {name: value[name] for name in fields}
+
+
+def _check(value: object, what: str, fields: Fields) -> None:
+    if not isinstance(value, dict):
+        raise LabelError(f"{what} has no {', '.join(fields)}: it is {value!r:.80}")
+    for name, (fits, wanted) in fields.items():
+        if not fits(value.get(name)):
+            raise LabelError(f"{what} has no proper {name}: {wanted}, and not {value.get(name)!r:.80}")
 
 
 def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, object]]:
@@ -221,32 +285,38 @@ def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str
 
     Yields (key, entry). Raises LabelError where the file is no such object.
     """
-    decoder, space = json.JSONDecoder(), json.decoder.WHITESPACE
+    decoder = json.JSONDecoder()
     try:
         text = data.decode()
-        at = _expect(text, space.match(text, 0).end(), "{")
+        at = _expect(text, _skip(text, 0), "{")
         while True:
-            key, at = decoder.raw_decode(text, space.match(text, at).end())
-            at = space.match(text, _expect(text, space.match(text, at).end(), ":")).end()
+            key, at = decoder.raw_decode(text, _skip(text, at))
+            at = _skip(text, _expect(text, _skip(text, at), ":"))
             if key in wanted and text[at : at + 1] == "[":
-                at = space.match(text, at + 1).end()
+                at = _skip(text, at + 1)
                 while text[at : at + 1] != "]":
                     entry, at = decoder.raw_decode(text, at)
                     yield key, entry
-                    at = space.match(text, at).end()
+                    at = _skip(text, at)
                     if text[at : at + 1] != "]":
-                        at = space.match(text, _expect(text, at, ",")).end()
+                        at = _skip(text, _expect(text, at, ","))
                 at += 1
             else:
                 _, at = decoder.raw_decode(text, at)
-            at = space.match(text, at).end()
+            at = _skip(text, at)
             if text[at : at + 1] == "}":
                 return
             at = _expect(text, at, ",")
     except LabelError:
         raise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabelError(f"{file} is no whole JSON object ({error}); fetch it again") from error
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\t", "\n", "\r"):
+        at += 1
+    return at
 
 
 def _expect(text: str, at: int, character: str) -> int:
@@ -255,6 +325,5 @@ def _expect(text: str, at: int, character: str) -> int:
     return at + 1
 
 
-LABELLED_IMAGES = None
 DETECTIONS = load_detections
-EXPORT = None
+LABELLED_IMAGES = EXPORT = None

@@ -1,18 +1,18 @@
 """Leeds Sports Pose Extended: 10,000 small images of athletes with noisy labels by crowd workers."""
 
-import io
-
 import numpy as np
 
+from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
 from pipeline.metrics.pckh import PCKh
-from pipeline.people import LabelError, Split, crop_of_box, table
+from pipeline.people import LARGEST, LabelError, Split, crop_of_box, table
 
 TITLE = "LSPET"
 # The full dataset's people: train, val.
 PEOPLE = (9000, 1000)
+SQUARE_CROPS = False
 KEYPOINTS = Keypoints(
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist",
@@ -52,16 +52,21 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
 
     The box spans the labelled joints. PCKh's unit is the distance from neck to head top.
     """
-    from scipy.io import loadmat
-
-    try:
-        raw = loadmat(io.BytesIO(labels.read(JOINTS)))["joints"]
-    except Exception as error:  # scipy raises whatever its reader stumbles over
-        raise LabelError(f"{JOINTS} is not LSPET's file ({error!r}); fetch it again") from error
-    if raw.ndim != 3 or raw.shape[:2] != (KEYPOINTS.count, 3):
-        raise LabelError(f"joints in {JOINTS} has shape {raw.shape}, not ({KEYPOINTS.count}, 3, people)")
+    raw = matlab.load(labels.read(JOINTS), JOINTS, ("joints",), TITLE)["joints"]
+    shape, kind = np.shape(raw), np.asarray(raw).dtype.kind
+    if len(shape) != 3 or shape[:2] != (KEYPOINTS.count, 3) or kind not in "uif":
+        raise LabelError(
+            f"joints in {JOINTS} has shape {shape}, not ({KEYPOINTS.count}, 3, people), or holds no numbers"
+        )
     raw = raw.transpose(2, 0, 1).astype(np.float64)
     labelled = raw[..., 2] == 1
+    proper = np.where(labelled, (np.abs(raw[..., :2]) <= LARGEST).all(-1), raw[..., 2] == 0)
+    for person, joint in np.argwhere(~proper)[:1]:
+        x, y, mark = raw[person, joint]
+        raise LabelError(
+            f"{JOINTS}: person {person} has x {x:g}, y {y:g} and mark {mark:g} of {KEYPOINTS.names[joint]}, which are "
+            f"no pixels, or a mark that is neither 0 nor 1"
+        )
     joints = np.where(labelled[..., None], raw[..., :2], 0.0)
     # Unlabelled joints are negative rubbish and must not stretch the box.
     low = np.where(labelled[..., None], joints, np.inf).min(axis=1)

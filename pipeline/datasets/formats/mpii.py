@@ -1,20 +1,22 @@
 """MPII Human Pose: the RELEASE struct of its .mat, Tompson's validation split, the table of people."""
 
-import io
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import Array
+from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
-from pipeline.metrics import Array
 from pipeline.metrics.pckh import PCKh
-from pipeline.people import PADDING, SCALE_UNIT, LabelError, People, Split, table
+from pipeline.people import PADDING, SCALE_UNIT, LabelError, People, Split, is_file_name, is_pixels, table
 
 TITLE = "MPII"
 # The full dataset's people: train, val.
 PEOPLE = (22246, 2958)
+SQUARE_CROPS = True
 KEYPOINTS = Keypoints(
     names=(
         "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax",
@@ -37,7 +39,7 @@ METRIC = PCKh(
 )  # fmt: skip
 SITE = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr"
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
-DETECTIONS = "detections.mat"
+VALIDATION = "detections.mat"
 # Labels first: they say which images are worth keeping.
 ARCHIVES = (
     Archive(
@@ -47,12 +49,12 @@ ARCHIVES = (
         files=(f"mpii_human_pose_v1_u12_2/{RELEASE}",),
     ),
     Archive(
-        DETECTIONS,
+        VALIDATION,
         "https://raw.githubusercontent.com/bearpaw/pytorch-pose/edc7aece651649927764435ce0c1f03cffa2edaf/"
         "evaluation/data/detections.mat",
         size=1_000_000,
         digest="sha256:cfb56b4374db1675ac55955459a7399ccb5305dd3c6f4635c97f5df7f4ef4d13",
-        files=(DETECTIONS,),
+        files=(VALIDATION,),
     ),
     Archive(
         "mpii_human_pose_v1.tar.gz",
@@ -75,8 +77,8 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
     release = _release(labels)
     pairs = _validation(labels, len(release["annolist"]))
     val_images = {image for image, _ in pairs}
-    columns: dict[str, list] = {"train": [], "val": []}
-    dropped = {"train": Counter(), "val": Counter()}
+    columns: dict[str, list[tuple[Any, ...]]] = {"train": [], "val": []}
+    dropped: dict[str, Counter[str]] = {"train": Counter(), "val": Counter()}
     seen = set()
     for index, annotation in enumerate(release["annolist"]):
         image_id = index + 1
@@ -84,25 +86,27 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
         if not in_val and not release["img_train"][index]:
             continue
         name = _image_name(annotation, image_id)
-        rects = annotation["annorect"]
-        for person, rect in enumerate(rects.ravel() if rects.dtype.names else ()):
+        rects = np.asarray(annotation["annorect"])
+        fields = rects.dtype.names or ()
+        for person, rect in enumerate(rects.ravel() if fields else ()):
             if in_val and (image_id, person + 1) not in pairs:
                 dropped["train"]["in an image of the validation split"] += 1
                 continue
             seen.add((image_id, person + 1))
             split = "val" if in_val else "train"
-            joints, labelled, visible = _joints(rect, rects.dtype.names, image_id, person + 1)
-            center, scale = _place(rect, rects.dtype.names)
+            where = f"person {person + 1} of image {image_id} in {RELEASE}"
+            joints, labelled, visible = _joints(rect, fields, where)
+            center, scale = _place(rect, fields, where)
             if not labelled.any():
                 dropped[split]["no joints"] += 1
             elif center is None:
                 dropped[split]["no position or scale"] += 1
             else:
                 row = (name, image_id, image_id * 1000 + person + 1, center, scale, joints, labelled, visible)
-                columns[split].append((*row, _head_size(rect, rects.dtype.names)))
+                columns[split].append((*row, _head_size(rect, fields, where)))
     if absent := pairs - seen:
         image, person = min(absent)
-        raise LabelError(f"{DETECTIONS} names person {person} of image {image}, whom {RELEASE} does not have")
+        raise LabelError(f"{VALIDATION} names person {person} of image {image}, whom {RELEASE} does not have")
     return {split: Split(_table(split, rows), dict(dropped[split])) for split, rows in columns.items()}
 
 
@@ -121,25 +125,20 @@ def export(people: People, image_xy: Array) -> dict[str, bytes]:
 
     Beside it the rows' place in RELEASE under the names of MPII's validation split, 1-based too.
     """
-    from scipy.io import savemat
-
-    file = io.BytesIO()
     person = people.person_id - people.image_id * 1000
-    savemat(
-        file,
-        {"preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person},
-        oned_as="row",
-    )
-    # The first 116 bytes are free text, in which scipy puts the time.
-    return {"predictions.mat": b"MATLAB 5.0 MAT-file".ljust(116) + file.getvalue()[116:]}
+    variables = {
+        "preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person,
+    }  # fmt: skip
+    return {"predictions.mat": matlab.save(variables, oned_as="row")}
 
 
-def _table(split: str, rows: list[tuple]):
-    names, image_id, person_id, center, scale, joints, labelled, visible, head_size = (
+def _table(split: str, rows: list[tuple[Any, ...]]) -> People:
+    names, image_id, person_id, position, scales, joints, labelled, visible, head_size = (
         list(zip(*rows, strict=True)) or [()] * 9
     )
-    center, scale = np.array(center).reshape(-1, 2), np.array(scale)
-    center = center + np.stack([np.zeros_like(scale), SHIFT_DOWN * scale], axis=1) - 1
+    scale = np.array(scales)
+    shift = np.stack([np.zeros_like(scale), SHIFT_DOWN * scale], axis=1)
+    center = np.array(position).reshape(-1, 2) + shift - 1
     side = SCALE_UNIT * scale[:, None]
     return table(
         "mpii", split, names,
@@ -152,46 +151,57 @@ def _table(split: str, rows: list[tuple]):
     )  # fmt: skip
 
 
-def _load(data: bytes, name: str, keys: tuple[str, ...]) -> dict:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(data), variable_names=keys)
-    except Exception as error:  # scipy raises whatever its reader stumbles over
-        raise LabelError(f"{name} is no MATLAB file ({error}); fetch it again") from error
-    for key in keys:
-        if key not in content:
-            raise LabelError(f"{name} holds no {key}: it is not MPII's file; fetch it again")
-    return content
-
-
-def _release(labels: ImageStore) -> dict:
-    struct = _load(labels.read(RELEASE), RELEASE, ("RELEASE",))["RELEASE"]
-    if not {"annolist", "img_train"} <= set(struct.dtype.names or ()) or struct.size != 1:
+def _release(labels: ImageStore) -> dict[str, Any]:
+    struct = matlab.load(labels.read(RELEASE), RELEASE, ("RELEASE",), TITLE)["RELEASE"]
+    if (
+        not {"annolist", "img_train"} <= set(getattr(struct, "dtype", np.dtype(int)).names or ())
+        or struct.size != 1
+    ):
         raise LabelError(f"RELEASE in {RELEASE} has no annolist or img_train: it is not MPII's file")
-    annolist, img_train = struct["annolist"].item().ravel(), struct["img_train"].item().ravel()
-    if not {"image", "annorect"} <= set(annolist.dtype.names or ()) or len(annolist) != len(img_train):
+    annolist, img_train = (np.ravel(struct[key].item()) for key in ("annolist", "img_train"))
+    fits = len(annolist) == len(img_train) and img_train.dtype.kind in "buif"
+    if not {"image", "annorect"} <= set(annolist.dtype.names or ()) or not fits:
         raise LabelError(f"annolist in {RELEASE} does not fit img_train or has no image or annorect")
     return {"annolist": annolist, "img_train": img_train}
 
 
 def _validation(labels: ImageStore, images: int) -> set[tuple[int, int]]:
     keys = ("RELEASE_img_index", "RELEASE_person_index")
-    content = _load(labels.read(DETECTIONS), DETECTIONS, keys)
-    image, person = (content[key].ravel().astype(int) for key in keys)
-    if len(image) != len(person) or (len(image) and (image.min() < 1 or image.max() > images)):
-        raise LabelError(f"{DETECTIONS} does not fit {RELEASE}: it names images that are not there")
-    return set(zip(image.tolist(), person.tolist(), strict=True))
+    content = matlab.load(labels.read(VALIDATION), VALIDATION, keys, TITLE)
+    image, person = (np.ravel(content[key]) for key in keys)
+    numbers = all(column.dtype.kind in "uif" and (column % 1 == 0).all() for column in (image, person))
+    if (
+        not numbers
+        or len(image) != len(person)
+        or (len(image) and not 1 <= image.min() <= image.max() <= images)
+    ):
+        raise LabelError(f"{VALIDATION} does not fit {RELEASE}: it names images that are not there")
+    return set(zip(image.astype(int).tolist(), person.astype(int).tolist(), strict=True))
 
 
-def _image_name(annotation, image_id: int) -> str:
+def _image_name(annotation: Any, image_id: int) -> str:
     try:
-        return str(annotation["image"]["name"].item().item())
-    except (ValueError, IndexError, TypeError) as error:
-        raise LabelError(f"image {image_id} in {RELEASE} has no name") from error
+        name = annotation["image"]["name"].item().item()
+    except (ValueError, IndexError, TypeError, AttributeError):
+        name = None
+    if not is_file_name(name):
+        raise LabelError(f"image {image_id} in {RELEASE} has no name")
+    return str(name)
 
 
-def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _number(struct: Any, field: str, where: str, what: str) -> float:
+    """A field of a MATLAB struct; raises LabelError where it is no number of pixels. where: whose it is."""
+    try:
+        value = struct[field].item()
+        number = float(value.item() if isinstance(value, np.ndarray) else value)
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        number = np.nan
+    if not is_pixels(number):
+        raise LabelError(f"{where} has no proper {what}")
+    return number
+
+
+def _joints(rect: Any, fields: tuple[str, ...], where: str) -> tuple[Array, Array, Array]:
     """Joints (K, 2) in 0-based pixels and their marks (K,); a joint is labelled when it is listed."""
     joints = np.zeros((KEYPOINTS.count, 2))
     labelled, visible = np.zeros(KEYPOINTS.count, bool), np.zeros(KEYPOINTS.count, bool)
@@ -199,43 +209,46 @@ def _joints(rect, fields, image_id: int, person: int) -> tuple[np.ndarray, np.nd
     # People without joints have an empty annopoints, one without points, or none.
     if points is None or points.size == 0 or "point" not in (points.dtype.names or ()):
         return joints, labelled, visible
-    points = points["point"].item()
+    points = np.asarray(points["point"].ravel()[0])
     if not points.dtype.names:
         return joints, labelled, visible
     marked = "is_visible" in points.dtype.names
     for point in points.ravel():
-        joint = int(point["id"].item())
-        if not 0 <= joint < KEYPOINTS.count:
-            raise LabelError(
-                f"person {person} of image {image_id} in {RELEASE} has joint {joint}; MPII has {KEYPOINTS.count}"
-            )
-        joints[joint] = float(point["x"].item()) - 1, float(point["y"].item()) - 1
+        joint = _number(point, "id", where, "id of a joint")
+        if joint not in range(KEYPOINTS.count):
+            raise LabelError(f"{where} has a joint of id {joint:g}; MPII has {KEYPOINTS.count}")
+        joint = int(joint)
+        name = KEYPOINTS.names[joint]
+        joints[joint] = [_number(point, axis, where, f"{axis} of {name}") - 1 for axis in "xy"]
         labelled[joint] = True
         # Missing, empty, a number or the text '0' or '1'; only zero says occluded.
-        mark = point["is_visible"] if marked else np.empty(0)
-        visible[joint] = mark.size == 0 or float(mark.item()) != 0
+        shown = 1.0
+        if marked and np.size(point["is_visible"]):
+            shown = _number(point, "is_visible", where, f"is_visible of {name}")
+        if shown not in (0, 1):
+            raise LabelError(f"{where} has is_visible {shown:g} of {name}, which is neither 0 nor 1")
+        visible[joint] = shown == 1
     return joints, labelled, visible
 
 
-def _place(rect, fields) -> tuple[tuple[float, float] | None, float]:
+def _place(rect: Any, fields: tuple[str, ...], where: str) -> tuple[tuple[float, float] | None, float]:
     """The labelled position (1-based) and scale, or None where one is missing."""
-    if not {"objpos", "scale"} <= set(fields) or not (rect["objpos"].size and rect["scale"].size):
+    if not {"objpos", "scale"} <= set(fields) or not (np.size(rect["objpos"]) and np.size(rect["scale"])):
         return None, 0.0
-    position = rect["objpos"].ravel()[0]
-    center = float(position["x"].item()), float(position["y"].item())
-    scale = float(rect["scale"].item())
-    return (center, scale) if scale > 0 else (None, 0.0)
+    position = np.ravel(rect["objpos"])[0]
+    center = tuple(_number(position, axis, where, f"objpos, {axis}") for axis in "xy")
+    scale = _number(rect, "scale", where, "scale")
+    return ((center[0], center[1]), scale) if scale > 0 else (None, 0.0)
 
 
-def _head_size(rect, fields) -> float:
+def _head_size(rect: Any, fields: tuple[str, ...], where: str) -> float:
     """PCKh's unit: 0.6 times the diagonal of the head box; nan without a box."""
-    corners = [rect[c] for c in ("x1", "y1", "x2", "y2") if c in fields and rect[c].size]
+    corners = [c for c in ("x1", "y1", "x2", "y2") if c in fields and np.size(rect[c])]
     if len(corners) < 4:
         return np.nan
-    x1, y1, x2, y2 = (float(c.item()) for c in corners)
+    x1, y1, x2, y2 = (_number(rect, corner, where, f"head box, {corner}") for corner in corners)
     return HEAD_SHARE * float(np.hypot(x2 - x1, y2 - y1)) or np.nan
 
 
-LABELLED_IMAGES = labelled_images
+LABELLED_IMAGES, EXPORT = labelled_images, export
 DETECTIONS = None
-EXPORT = export

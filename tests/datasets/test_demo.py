@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pipeline.datasets import DATASETS, figures, synthetic
+from pipeline.datasets import DATASETS
+from pipeline.datasets.demo import person as drawn
+from pipeline.datasets.demo import writers
 from pipeline.params import Demo
 
 DEMO = Demo(seed=3, train_people=45, val_people=12, image_size=(128, 128))
@@ -27,7 +29,7 @@ ARCHIVES = {
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo")
     for dataset in ARCHIVES:
-        synthetic.generate(dataset, DEMO, root / dataset)
+        writers.generate(dataset, DEMO, root / dataset)
     return {dataset: root / dataset for dataset in ARCHIVES}
 
 
@@ -68,7 +70,7 @@ def test_same_seed_same_bytes_whatever_the_threads_and_global_state(dataset, fol
     try:
         cv2.setNumThreads(3)
         np.random.seed(1)  # noqa: NPY002
-        synthetic.generate(dataset, DEMO, tmp_path)
+        writers.generate(dataset, DEMO, tmp_path)
     finally:
         cv2.setNumThreads(threads)
     assert {path.name for path in tmp_path.iterdir()} == ARCHIVES[dataset]
@@ -77,7 +79,7 @@ def test_same_seed_same_bytes_whatever_the_threads_and_global_state(dataset, fol
 
 
 def test_other_seed_other_pictures_and_labels(folders, tmp_path):
-    synthetic.generate("coco", DEMO.model_copy(update={"seed": 4}), tmp_path)
+    writers.generate("coco", DEMO.model_copy(update={"seed": 4}), tmp_path)
     for name in ARCHIVES["coco"]:
         assert (tmp_path / name).read_bytes() != (folders["coco"] / name).read_bytes()
 
@@ -199,9 +201,9 @@ def test_left_is_on_the_right_of_a_picture_of_a_face(coco):
 
 
 def test_coco_and_mpii_and_lspet_name_points_of_one_skeleton():
-    figure = figures.random_figure(np.random.default_rng(0), 150.0, np.array([-0.6, -0.8]))
-    for dataset, keypoints in KEYPOINTS.items():
-        names = {"upper_neck" if name == "neck" else name for name in keypoints.names}
+    figure = drawn.random_figure(np.random.default_rng(0), 150.0, np.array([-0.6, -0.8]))
+    for dataset, module in DATASETS.items():
+        names = {"upper_neck" if name == "neck" else name for name in module.KEYPOINTS.names}
         assert names <= set(figure.points), dataset
     for upper, lower, length in (
         ("shoulder", "elbow", 0.162),

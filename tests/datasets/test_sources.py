@@ -12,17 +12,18 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import pipeline.datasets
-from pipeline import paths
-from pipeline.datasets import transfer
+from pipeline import code, paths
+from pipeline.datasets import ledger, transfer
+from pipeline.datasets.archive import ArchiveError, MissingArchive
+from pipeline.datasets.demo import writers
 from pipeline.datasets.formats import coco, lspet, mpii
-from pipeline.datasets.sources import ArchiveError, MissingArchive, fetch, open_images, open_labels
-from pipeline.datasets.store import StoreError
+from pipeline.datasets.sources import fetch, open_images, open_labels
+from pipeline.datasets.store import MAX_IMAGE, StoreError
 from pipeline.datasets.transfer import TransferError
 from tests.datasets.conftest import (
     RELEASE_PATH,
@@ -201,7 +202,7 @@ def test_what_is_of_no_use_is_not_recorded_and_the_right_file_follows(root, tmp_
 def test_hashes_are_not_computed_twice(root, tmp_path, monkeypatch):
     folder = write_archives(tmp_path / "mine", coco_archives())
     first = fetch("coco", data(folder), root)
-    monkeypatch.setattr(archives.hashlib, "new", None)
+    monkeypatch.setattr(ledger.hashlib, "new", None)
     assert fetch("coco", data(folder), root) == first
 
 
@@ -217,24 +218,20 @@ def test_the_real_archives(root, shared):
 
 
 @pytest.fixture
-def generator(monkeypatch, tmp_path):
-    """A stand-in for the synthetic data: counts its calls, fails on demand."""
-    module = ModuleType("pipeline.datasets.synthetic")
-    module.__file__ = str(tmp_path / "synthetic.py")
-    Path(module.__file__).write_text("version 1")
-    module.calls, module.fail = 0, False
+def generator(monkeypatch):
+    """A stand-in for the synthetic data: counts its calls, fails on demand, is code of some version."""
+    state = SimpleNamespace(calls=0, fail=False, version="1")
 
     def generate(dataset, demo, folder):
-        module.calls += 1
+        state.calls += 1
         for name, content in MAKERS[dataset]().items():
             (folder / name).write_bytes(content)
-            if module.fail:
+            if state.fail:
                 raise RuntimeError("killed")
 
-    module.generate = generate
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(pipeline.datasets, "synthetic", module, raising=False)
-    return module
+    monkeypatch.setattr(writers, "generate", generate)
+    monkeypatch.setattr(code, "fingerprint", lambda *function, **selection: f"{selection} {state.version}")
+    return state
 
 
 def demo(seed: int):
@@ -247,7 +244,7 @@ def test_demo_is_generated_once_for_its_parameters_and_code(root, generator):
     assert fetch("mpii", demo(0), root) == first and generator.calls == 1
     fetch("mpii", demo(1), root)
     assert generator.calls == 2
-    Path(generator.__file__).write_text("version 2")
+    generator.version = "2"
     fetch("mpii", demo(0), root)
     assert generator.calls == 3
 
@@ -286,7 +283,7 @@ def test_what_has_no_published_hash_is_pinned_on_first_sight(root, site, tmp_pat
     clone.mkdir()
     (clone / "sources.lock.json").write_text((root / "sources.lock.json").read_text())
     site.files["/mpii_human_pose_v1.tar.gz"] = tar_bytes({"images/a.jpg": jpeg(seed=5)})
-    with pytest.raises(ArchiveError, match=r"when first fetched \(archives\.lock\.json\)"):
+    with pytest.raises(ArchiveError, match=r"when first fetched \(sources\.lock\.json\)"):
         fetch("mpii", data("official"), clone)
     assert json.loads((clone / "sources.lock.json").read_text()) == pins
 
@@ -427,7 +424,7 @@ def test_a_tar_with_more_than_plain_files_is_refused(root, tmp_path, fields, mes
 
 
 def test_bombs_in_a_tar_are_refused(root, tmp_path):
-    one = mpii_with(tar_bytes({"images/a.jpg": bytes(archives.MAX_IMAGE + 1)}), tmp_path / "one")
+    one = mpii_with(tar_bytes({"images/a.jpg": bytes(MAX_IMAGE + 1)}), tmp_path / "one")
     with pytest.raises(ArchiveError, match="far more than images take"):
         fetch("mpii", data(one), root)
     many = {f"images/{i}.jpg": bytes(20 << 20) for i in range(5)}

@@ -1,0 +1,52 @@
+"""Who depends on code: a file of fingerprints for each, on which the stages of dvc.yaml depend."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import code
+from pipeline.datasets import DATASETS
+from pipeline.networks import NETWORKS
+from pipeline.variants import VARIANTS
+
+FOLDER = Path("build") / "code"
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A stage, or what a stage does for one dataset, network and ablation. name: its file's below FOLDER."""
+
+    name: str
+    stage: str
+    selection: Mapping[str, str | None]
+
+    def reachable(self) -> dict[str, str]:
+        """Each definition that it can reach, with its digest."""
+        # A training reads the people, maps and images that the stages before it made; those read the archives.
+        makes = self.stage in ("download", "prepare")
+        without = code.FOLLOWED_OTHERWISE | ({} if makes else code.BYTES_AS_THEY_ARE)
+        return code.reachable(f"stages.{self.stage}", self.stage, self.selection, without)
+
+
+def of_run(stage: str, dataset: str, network: str, ablation: str | None = None) -> Consumer:
+    """The consumer that is a run's `train` or `evaluate`."""
+    selection = {
+        "DATASETS": dataset,
+        "NETWORKS": network,
+        "FAMILIES": NETWORKS[network].family,
+        "VARIANTS": ablation,
+    }
+    return Consumer(f"{stage}/{dataset}/{network}/{ablation or network}", stage, selection)
+
+
+def consumers() -> Iterator[Consumer]:
+    """All of them, whatever the parameters name."""
+    for dataset in DATASETS:
+        for stage in ("download", "prepare", "targets"):
+            yield Consumer(f"{stage}/{dataset}", stage, {"DATASETS": dataset})
+        for stage in ("train", "evaluate"):
+            for name, network in NETWORKS.items():
+                yield of_run(stage, dataset, name)
+                for ablation in VARIANTS if network.backbone else ():
+                    yield of_run(stage, dataset, name, ablation)
+    yield Consumer("report", "report", {})

@@ -1,0 +1,34 @@
+"""Hashes of official archives that nobody publishes, as first seen: a file that is committed with the project."""
+
+import json
+from pathlib import Path
+
+from pipeline.datasets.archive import Archive, ArchiveError
+from pipeline.datasets.ledger import Entry, write_json
+
+
+class Pins:
+    """The pins of one dataset's archives, by their official names."""
+
+    def __init__(self, path: Path, dataset: str):
+        self.path, self.dataset = path, dataset
+        self.rows: dict[str, Entry] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def get(self, archive: Archive) -> Entry | None:
+        """The manifest's row of an archive as it was first seen."""
+        pinned = self.rows.get(f"{self.dataset}/{archive.name}")
+        return None if pinned is None else {"name": archive.name, **pinned}
+
+    def compare(self, archive: Archive, entry: Entry) -> None:
+        """Raise ArchiveError where an archive is another than the pinned one."""
+        pinned = self.get(archive)
+        if pinned and pinned["sha256"] != entry["sha256"]:
+            raise ArchiveError(
+                f"{archive.name} has sha256 {entry['sha256']}, but was {pinned['sha256']} when first fetched "
+                f"({self.path.name}); if its site replaced it, remove that entry"
+            )
+
+    def add(self, archive: Archive, entry: Entry) -> None:
+        if self.get(archive) is None:
+            self.rows[f"{self.dataset}/{archive.name}"] = {k: v for k, v in entry.items() if k != "name"}
+            write_json(self.path, self.rows)

@@ -1,0 +1,85 @@
+"""Files of weights that networks start from: which is wanted, where it lies, whether it is whole. Needs no torch."""
+
+import re
+from pathlib import Path
+
+from pipeline.datasets import transfer
+from pipeline.files import lock, sha256
+from pipeline.networks import NETWORKS
+
+KEPT = Path("data") / "archives" / "pretrained"
+"""Where downloaded files lie, under the project."""
+
+
+class CheckpointError(ValueError):
+    """A file of weights that is missing, not what its name says, or not this network's; one sentence."""
+
+
+def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
+    """The file that the network called `name` starts from, as `model.pretrained` wants it; None for none.
+
+    wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is looked for in the folder
+    `source` (`data.source`) and in `KEPT`, both of `root`; a network of which none is published starts afresh.
+    Raises CheckpointError with the folders looked in.
+    """
+    if wanted == "none":
+        return None
+    if wanted not in ("imagenet", "imagenet_if_there"):
+        file = root / Path(wanted).expanduser()
+        if not file.is_file():
+            raise CheckpointError(f"model.pretrained: {file} is missing; put the file of weights there")
+        return file
+    url = NETWORKS[name].imagenet
+    if url is None:
+        return None
+    folders = [root / KEPT] if source in ("demo", "official") else [root / source, root / KEPT]
+    for folder in folders:
+        if (folder / file_name(url)).is_file():
+            return folder / file_name(url)
+    if wanted == "imagenet_if_there":
+        return None
+    looked = " and ".join(str(folder) for folder in folders)
+    raise CheckpointError(
+        f"model.pretrained: imagenet, but {file_name(url)} is not in {looked}; put it there, or use none"
+    )
+
+
+def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
+    """As `find`; where `source` is `official`, a missing ImageNet file is downloaded first."""
+    url = NETWORKS[name].imagenet
+    if source == "official" and wanted in ("imagenet", "imagenet_if_there") and url is not None:
+        file = root / KEPT / file_name(url)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with lock(file.parent / ".lock"):
+            if not file.is_file():
+                transfer.download(url, file)
+    return find(name, wanted, source, root)
+
+
+def published(file: Path) -> bool:
+    """Whether a file has the name of one with a network's ImageNet weights."""
+    return any(network.imagenet and file_name(network.imagenet) == file.name for network in NETWORKS.values())
+
+
+def check_hash(path: Path | str) -> None:
+    """Raise CheckpointError unless a file is there and its sha256 starts as its name says.
+
+    The names of published files end in its first digits, as in hrnet_w32-36af842e.pth; a date may follow, as in
+    -6c4f923f_20200812.pth. A name without digits promises nothing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; put the file of weights there")
+    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", path.name)
+    if not promised:
+        return
+    digest = sha256(path)
+    if not digest.startswith(promised[1]):
+        raise CheckpointError(
+            f"{path} is damaged: its name promises a sha256 of {promised[1]}..., and it is {digest[:16]}...; "
+            "fetch it again"
+        )
+
+
+def file_name(url: str) -> str:
+    return url.rpartition("/")[2]
