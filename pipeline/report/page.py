@@ -163,7 +163,7 @@ def _reported() -> dict[str, Any]:
             for s, metric in zip(sheets, mains, strict=True)
         ),
         "names": [NETWORKS[sheets[0].line(key).model].title for key in (sheets[0].row, sheets[0].other)],
-        "values": [" / ".join(forms.printed(pair[side]) for pair in pairs) for side in (0, 1)],
+        "numbers": [" / ".join(forms.printed(pair[side]) for pair in pairs) for side in (0, 1)],
     }
 
 

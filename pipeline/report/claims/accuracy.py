@@ -63,9 +63,10 @@ def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     differences = {name: ours[name] - theirs[name] for name in ours}
     gains = {name: (difference.low, difference.high) for name, difference in differences.items()}
+    names = " and ".join(part.metric.split())
     claim = replace(claim, measured_text=_listed(differences)).noted(
-        "Supported: the others ahead for certain, and neither of these.",
-        "Contradicted: one of the others behind for certain, or one of these ahead.",
+        f"Supported: all but {names} ahead for certain, and neither of these.",
+        f"Contradicted: one of the others behind for certain, or {' or '.join(part.metric.split())} ahead.",
     )
     return [judged(results, claim, pair, rules.of_only_not_ahead(gains, part.metric.split()))]
 

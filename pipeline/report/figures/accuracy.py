@@ -188,7 +188,7 @@ def differences(results: Results) -> Sketches:
             ours, theirs = (results.parts(group, box) for group in pair)
             if ours is None or theirs is None:
                 continue
-            what = f"{words(box)} boxes" if len(metric.boxes) > 1 else f"{metric.title} by joint"
+            what = f"{words(box)} boxes" if len(metric.boxes) > 1 else "joint by joint"
             drawn.append(
                 (f"{name}: {what}", data_name(pair[0]), {part: ours[part] - theirs[part] for part in ours})
             )
