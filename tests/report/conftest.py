@@ -78,7 +78,9 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     for box in dataset.METRIC.boxes:
         scores[box] = None
         if box != "detected" or detections:
-            made = _pckh_samples(rng, error, run) if isinstance(dataset.METRIC, PCKh) else _matches(rng, error)
+            made = (
+                _pckh_samples(rng, error, run) if isinstance(dataset.METRIC, PCKh) else _matches(rng, error)
+            )
             values = dataset.METRIC.summarise(made)
             scores[box] = {name: None if math.isnan(value) else value for name, value in values.items()}
             samples |= {f"{box}_{name}": array for name, array in made.items()}
