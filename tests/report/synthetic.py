@@ -33,7 +33,12 @@ def make_params(folder: Path, **changes) -> Params:
 def make_results(
     folder: Path, source="demo", full_size=False, detections=False, errors=ERROR, **changes
 ) -> Results:
-    params = make_params(folder, **changes)
+    return write_results(folder, make_params(folder, **changes), source, full_size, detections, errors)
+
+
+def write_results(
+    folder: Path, params: Params, source="demo", full_size=False, detections=False, errors=ERROR
+) -> Results:
     for run in named_by(params):
         write_run(folder, run, params, source, full_size, detections, errors)
     return Results(params, folder)
@@ -50,7 +55,9 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     for box in dataset.METRIC.boxes:
         scores[box] = None
         if box != "detected" or detections:
-            made = _pckh_samples(rng, error, run) if isinstance(dataset.METRIC, PCKh) else _matches(rng, error)
+            made = (
+                _pckh_samples(rng, error, run) if isinstance(dataset.METRIC, PCKh) else _matches(rng, error)
+            )
             values = dataset.METRIC.summarise(made)
             scores[box] = {name: None if math.isnan(value) else value for name, value in values.items()}
             samples |= {f"{box}_{name}": array for name, array in made.items()}

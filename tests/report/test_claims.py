@@ -46,7 +46,9 @@ def test_claims_that_need_no_data_are_always_judged(results):
 
 
 def test_gains_are_judged_on_full_data_with_the_papers_protocol(results):
-    found = claims.judge(results(source="official", full_size=True, detections=True, train__precision="bfloat16", **PAPER))
+    found = claims.judge(
+        results(source="official", full_size=True, detections=True, train__precision="bfloat16", **PAPER)
+    )
     mpii = _by(found, 1)
     assert mpii.low > 0.3 and mpii.verdict == "supported"
     # The paper names no precision: any is judged, and said.
@@ -142,8 +144,12 @@ def test_claims_csv_has_a_line_for_each_part(results):
     found = claims.judge(results(**PAPER))
     rows = list(csv.DictReader(io.StringIO(claims.to_csv(found))))
     assert len(rows) == len(found)
-    assert [(row["claim"], row["part"]) for row in rows] == [(str(claim.number), claim.part) for claim in found]
-    assert {"statement", "place", "reported", "measured", "difference", "low", "high", "verdict"} <= set(rows[0])
+    assert [(row["claim"], row["part"]) for row in rows] == [
+        (str(claim.number), claim.part) for claim in found
+    ]
+    assert {"statement", "place", "reported", "measured", "difference", "low", "high", "verdict"} <= set(
+        rows[0]
+    )
     assert sum(claims.counts(found).values()) == len(found)
 
 

@@ -56,12 +56,15 @@ def test_verdict_of_the_only_metrics_that_are_not_ahead(gains, verdict):
 
 
 def test_equal_means_equal_as_the_paper_prints_it():
-    assert rules.of_equality(28.573, 28.536) == "supported" and rules.of_equality(7.23, 7.12) == "contradicted"
+    assert (
+        rules.of_equality(28.573, 28.536) == "supported" and rules.of_equality(7.23, 7.12) == "contradicted"
+    )
     assert rules.as_printed(8.99) == 8.9
 
 
 @pytest.mark.parametrize(
-    ("ratio", "verdict"), [(0.7, "supported"), (0.1, "contradicted"), (9.9, "supported"), (20, "contradicted")]
+    ("ratio", "verdict"),
+    [(0.7, "supported"), (0.1, "contradicted"), (9.9, "supported"), (20, "contradicted")],
 )
 def test_verdict_of_one_magnitude(ratio, verdict):
     assert rules.of_magnitude(ratio) == verdict
