@@ -73,7 +73,9 @@ EDITS = {
     "a parser": ("pipeline/datasets/formats/mpii.py", "SHIFT_DOWN = 15.0", "SHIFT_DOWN = 16.0", set()),
     "a plot's metric": ("pipeline/metrics/pckh.py", '"""The mean PCKh in percent at each', '"""PCKh"""; """', set()),
     "resampling": ("pipeline/metrics/bootstrap.py", "level: float = 0.95", "level: float = 0.9", set()),
-    "a function that nobody calls": ("pipeline/codec/heatmap.py", "def encode(", "def more():\n    pass\n\n\ndef encode(", set()),
+    "a function that nobody calls": (
+        "pipeline/codec/heatmap.py", "def encode(", "def more():\n    pass\n\n\ndef encode(", set()
+    ),
     "an operator in HRNet's blocks": (
         "pipeline/models/blocks.py",
         "self.residual(x_BCHW) + x_BCHW",
@@ -130,13 +132,14 @@ def test_an_edit_makes_stale_what_it_touches(tree, name):
     assert {run for run in RUNS if before[run] != after[run]} == stale
 
 
+MODELS, ABLATION = "pipeline/models/__init__.py", 'VARIANTS = {\n    "x": Variant(title="x", attention=False),'
 ADDITIONS = {
     "a network": [
-        ("pipeline/models/__init__.py", '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
-        ("pipeline/models/__init__.py", "from pipeline.networks", "from pipeline.models import vit\nfrom pipeline.networks"),
+        (MODELS, '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
+        (MODELS, "from pipeline.networks", "from pipeline.models import vit\nfrom pipeline.networks"),
         ("pipeline/networks.py", "NETWORKS = {", 'NETWORKS = {\n    "vit": Network(title="ViT", family="vit"),'),
     ],
-    "an ablation": [("pipeline/variants.py", "VARIANTS = {", 'VARIANTS = {\n    "x": Variant(title="x", attention=False),')],
+    "an ablation": [("pipeline/variants.py", "VARIANTS = {", ABLATION)],
     "a dataset": [("pipeline/datasets/__init__.py", '{"mpii": mpii,', '{"aic": coco, "mpii": mpii,')],
     "a field of the catalogue": [
         ("pipeline/networks.py", '    row: str = ""', '    row: str = ""\n    year: int = 2019')
@@ -269,7 +272,7 @@ STALE = {
          "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "report"},
     ),
     "an ablation": (
-        "pipeline/variants.py", "VARIANTS = {", 'VARIANTS = {\n    "x": Variant(title="x", attention=False),', {"report"}
+        "pipeline/variants.py", "VARIANTS = {", ABLATION, {"report"}
     ),
     "how MPII's labels are read": (
         "pipeline/datasets/formats/mpii.py",
