@@ -31,7 +31,7 @@ def _benchmark(folder, name, width="w32", **facts):
     ]  # fmt: skip
     report = {
         "machine": name, "torch": "2.13", "precision": "float32", "batch": 4, "width": width,
-        "size": [256, 192], "interval": 0.95, "compiled": "eager", "rows": rows,
+        "size": [256, 192], "interval": 0.95, "compiled": False, "rows": rows,
     }  # fmt: skip
     file = folder / paths.benchmarks() / f"guidance_cost-{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def _benchmark(folder, name, width="w32", **facts):
 def test_costs_are_those_that_were_measured_with_the_machine_they_were_measured_on(results, tmp_path):
     found = results(own=tmp_path, **PAPER)
     _benchmark(found.root, "CPU, 2 threads")
-    _benchmark(found.root, "GPU", precision="bfloat16", batch=32)
+    _benchmark(found.root, "GPU", precision="bfloat16", batch=32, compiled=True)
     _benchmark(found.root, "other", width="w48")
     costs = _costs(found)
     assert [(claim.part, claim.verdict) for claim in costs] == [
@@ -59,7 +59,7 @@ def test_costs_are_those_that_were_measured_with_the_machine_they_were_measured_
     assert (time.difference, time.low, time.high) == pytest.approx((2.1, 1, 4))
     assert memory.measured_text == "1.060: 1060 against 1000 MiB"
     assert memory.difference == pytest.approx(6) and memory.low is None
-    assert on_gpu.data == "GPU (torch 2.13, bfloat16, eager, batches of 32)"
+    assert on_gpu.data == "GPU (torch 2.13, bfloat16, compiled, batches of 32)"
     assert "at most 1.05" in time.note and "gives no number" in time.note
 
 
@@ -79,11 +79,11 @@ def test_a_difference_in_parameters_is_a_whole_number(results):
 
 def test_the_committed_costs_can_be_read(results, tmp_path):
     files = sorted((ROOT / paths.benchmarks()).glob("guidance_cost-*.json"))
-    if any(json.loads(file.read_text()).get("interval") != 0.95 for file in files):
-        pytest.skip("the committed costs have no 95% intervals yet")
+    if not files:
+        pytest.skip("no costs are committed; `python -m benchmarks.guidance_cost` measures them")
     found = results(own=tmp_path, **PAPER)
     shutil.copytree(ROOT / paths.benchmarks(), tmp_path / paths.benchmarks())
-    assert files and all(claim.measured_text for claim in _costs(found))
+    assert all(claim.measured_text for claim in _costs(found))
 
 
 @pytest.mark.parametrize("content", ["", "{}"])
