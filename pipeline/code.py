@@ -38,6 +38,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
     "pipeline.runs": "a run's record holds the values that it carries",
+    "pipeline.strict_yaml": "it reads params.yaml, whose values DVC follows",
     "pipeline.tracking": "MLflow gets what the history holds",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
     "pipeline.training.progress": "people see it, and no file",

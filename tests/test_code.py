@@ -256,7 +256,7 @@ STALE = {
     "a test": ("tests/conftest.py", "\n", "\n# More.\n", set()),
     "a benchmark's script": ("benchmarks/results.py", "\n", "\n# More.\n", set()),
     "a comment and a docstring": ("pipeline/training/loop.py", '"""A training', '"""One training', set()),
-    "a plot": ("pipeline/report/page.py", "def write(", "EXTRA = 1\n\n\ndef write(", {"report"}),
+    "a plot": ("pipeline/report/figures/style.py", "WIDTH = 7.4", "WIDTH = 7.5", {"report"}),
     "an operator in HRNet's blocks": (
         "pipeline/models/blocks.py",
         "self.residual(x_BCHW) + x_BCHW",
