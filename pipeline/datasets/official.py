@@ -7,7 +7,7 @@ from pipeline.datasets import Dataset, transfer
 from pipeline.datasets.archive import Archive, ArchiveError
 from pipeline.datasets.ledger import Entry, Ledger, hashes, packed_entry
 from pipeline.datasets.pins import Pins
-from pipeline.datasets.places import Place, images_path, opened, with_images
+from pipeline.datasets.places import Place, check_labels, images_path, last_labels, opened, with_images
 from pipeline.datasets.store import StoreError
 from pipeline.people import LabelError
 
@@ -37,12 +37,13 @@ def fetch(name: str, dataset: Dataset, root: Path, home: Path, ledger: Ledger) -
             ledger.put(path, fetched_by_us=True)
         try:
             places.append(Place(archive, path, _verified(archive, path, ledger, pins)))
+            if archive is last_labels(dataset):
+                check_labels(places, dataset, ledger)
             if archive.kind == "tar":
                 places[-1] = with_images(places, home, dataset.LABELLED_IMAGES)
         except (ArchiveError, StoreError) as error:
             raise _rejected([path], error, ledger) from error
         except LabelError as error:
-            # The images could not be chosen: it is the labels that are wrong.
             raise _rejected([p.path for p in places if p.archive.files], error, ledger) from error
     # Only now, when all of them have opened: nothing wrong is pinned.
     for place in places:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.datasets import tar
+from pipeline.datasets import Dataset, apart, tar
 from pipeline.datasets.archive import Archive, ArchiveError
 from pipeline.datasets.ledger import Entry, Ledger, label_files
 from pipeline.datasets.store import MAX_IMAGE, MAX_LABELS, FolderPart, ImageStore, ZipPart
@@ -73,6 +73,20 @@ def opened(archive: Archive, path: Path, ledger: Ledger) -> ZipPart | None:
             raise ArchiveError(f"{archive.name} holds no {name}")
     ledger.put(path, holds_its_files=True)
     return store
+
+
+def last_labels(dataset: Dataset) -> Archive | None:
+    """The archive with which all of a dataset's labels are there."""
+    return next((archive for archive in reversed(dataset.ARCHIVES) if archive.files), None)
+
+
+def check_labels(places: Sequence[Place], dataset: Dataset, ledger: Ledger) -> None:
+    """Raise ValueError for labels that cannot be parsed: recorded, they would make DVC refuse the right ones."""
+    files = [file for place in places for file in place.labels]
+    if not all(ledger.get(file).get("parsed") for file in files):
+        apart.parse(lambda: dataset.people(label_store(places), (256, 192)), files)
+        for file in files:
+            ledger.put(file, parsed=True)
 
 
 def images_path(places: Sequence[Place], home: Path) -> Path:
