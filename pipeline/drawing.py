@@ -3,40 +3,44 @@
 import cv2
 import numpy as np
 
+from pipeline.arrays import Array
+from pipeline.keypoints import Keypoints
+
 # Left limbs, right limbs, limbs of neither side; RGB, told apart in grey as well.
 LEFT, RIGHT, MIDDLE = (255, 176, 0), (0, 114, 255), (240, 240, 240)
 
 
 def skeleton(
-    image: np.ndarray, joints_xy: np.ndarray, shown: np.ndarray, keypoints, thickness: int = 1
-) -> np.ndarray:
+    image: Array, joints_xy: Array, shown: Array, keypoints: Keypoints, thickness: int = 1
+) -> Array:
     """A copy of an image (H, W, 3) uint8 RGB with the limbs between the joints (K, 2) that are shown (K,) bool."""
     drawn = np.ascontiguousarray(image).copy()
     points = [tuple(int(v) for v in np.round(point)) for point in joints_xy]
     for a, b in keypoints.skeleton:
         if shown[a] and shown[b]:
             cv2.line(drawn, points[a], points[b], _colour(keypoints, a, b), thickness, cv2.LINE_AA)
-    for joint in np.flatnonzero(shown):
+    for joint in np.flatnonzero(shown).tolist():
         cv2.circle(drawn, points[joint], thickness + 1, _colour(keypoints, joint, joint), -1, cv2.LINE_AA)
     return drawn
 
 
-def _colour(keypoints, a: int, b: int) -> tuple[int, int, int]:
+def _colour(keypoints: Keypoints, a: int, b: int) -> tuple[int, int, int]:
     names = keypoints.names[a], keypoints.names[b]
     if all(name.startswith("left") for name in names):
         return LEFT
     return RIGHT if all(name.startswith("right") for name in names) else MIDDLE
 
 
-def overlay(image: np.ndarray, map_hw: np.ndarray, strength: float = 0.45) -> np.ndarray:
+def overlay(image: Array, map_hw: Array, strength: float = 0.45) -> Array:
     """An image (H, W, 3) uint8 tinted where a map (h, w) in [0, 1] of any resolution is high."""
     height, width = image.shape[:2]
     share = cv2.resize(np.asarray(map_hw, np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
     tint = np.array((255, 64, 64), np.float32)
-    return (image + (tint - image) * (strength * share[..., None])).round().astype(np.uint8)
+    tinted: Array = image + (tint - image) * (strength * share[..., None])
+    return tinted.round().astype(np.uint8)
 
 
-def sheet(pictures: list[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
+def sheet(pictures: list[Array], columns: int, gap: int = 4) -> Array:
     """Pictures (h, w, 3) uint8 of one size in rows, on white."""
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
@@ -48,6 +52,6 @@ def sheet(pictures: list[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
     return page
 
 
-def png(image: np.ndarray) -> bytes:
+def png(image: Array) -> bytes:
     """An image (H, W, 3) uint8 RGB as PNG."""
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

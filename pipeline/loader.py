@@ -1,6 +1,8 @@
 """From the table of people to batches: decode, crop and augment in worker processes, normalise on the device."""
 
+import atexit
 import functools
+import multiprocessing
 import signal
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeAlias
@@ -148,6 +150,8 @@ def batches(
     schedule: lists of (epoch, row), such as a training's or `in_order`. The order and the bytes do not depend on
     the number of workers.
     """
+    # Workers answer no signal but the last one, and Python would wait for them for ever as it ends.
+    atexit.register(_end_workers)
     return DataLoader(
         crops,
         batch_sampler=schedule,
@@ -158,6 +162,11 @@ def batches(
         prefetch_factor=4 if workers else None,
         persistent_workers=workers > 0,
     )
+
+
+def _end_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def in_order(people: int, batch_size: int) -> list[list[tuple[int, int]]]:

@@ -32,6 +32,11 @@ class Tracker:
         self._rows: queue.Queue[tuple[int, dict[str, Any]] | bool] = queue.Queue()
         self._thread = threading.Thread(target=self._carry, name="mlflow", daemon=True)
 
+    @property
+    def _id(self) -> str:
+        assert self.run_id is not None, "MLflow has opened the run"
+        return self.run_id
+
     def start(self, run_id: str | None) -> None:
         """Begin a run, or go on with the one whose `run_id` this was."""
         self.run_id = run_id
@@ -58,7 +63,7 @@ class Tracker:
                 batch, finished = self._next_batch()
                 if batch:
                     self._send(client, batch)
-            client.set_terminated(self.run_id, "FINISHED" if finished else "KILLED")
+            client.set_terminated(self._id, "FINISHED" if finished else "KILLED")
         except Exception as error:
             print(
                 f"MLflow is left out of this run ({type(error).__name__}: {error}); the history has it all",
@@ -104,7 +109,7 @@ class Tracker:
         from mlflow.entities import Param
 
         flat = [Param(key, str(value)) for key, value in sorted(flatten(self.params).items())]
-        client.log_batch(self.run_id, params=flat)
+        client.log_batch(self._id, params=flat)
 
     def _next_batch(self) -> tuple[list[tuple[int, dict[str, Any]]], bool | None]:
         batch: list[tuple[int, dict[str, Any]]] = []
@@ -131,7 +136,7 @@ class Tracker:
         ]
         # MLflow takes at most 1,000 metrics at once.
         for at in range(0, len(metrics), 1000):
-            client.log_batch(self.run_id, metrics=metrics[at : at + 1000])
+            client.log_batch(self._id, metrics=metrics[at : at + 1000])
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:

@@ -19,7 +19,8 @@ def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
     """The file that the network called `name` starts from, as `model.pretrained` wants it; None for none.
 
     wanted: none, imagenet, imagenet_if_there or a file of weights. An ImageNet file is looked for in the folder
-    `source` (`data.source`) and in `KEPT`, both of `root`. Raises CheckpointError with the folders looked in.
+    `source` (`data.source`) and in `KEPT`, both of `root`; a network of which none is published starts afresh.
+    Raises CheckpointError with the folders looked in.
     """
     if wanted == "none":
         return None
@@ -30,9 +31,7 @@ def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
         return file
     url = NETWORKS[name].imagenet
     if url is None:
-        if wanted == "imagenet_if_there":
-            return None
-        raise CheckpointError(f"model.pretrained: no ImageNet weights are published for {name}; use none")
+        return None
     folders = [root / KEPT] if source in ("demo", "official") else [root / source, root / KEPT]
     for folder in folders:
         if (folder / file_name(url)).is_file():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import consumers, files, params, paths, runs
+from pipeline import consumers, files, params, paths, runs, weights
 from pipeline.arrays import Array
 from pipeline.codec import segmentation
 from pipeline.datasets import DATASETS, sources
@@ -72,7 +72,7 @@ def train(dataset: str, name: str) -> None:
             maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
             check_targets(table, maps, p, run.radius)
 
-    file = pretrained.find(run.model, p.model.pretrained, p.data.source, root)
+    file = weights.fetch(run.model, p.model.pretrained, p.data.source, root)
     if file:
         files.check_recorded("model.pretrained", file, paths.given_weights(dataset))
     metric = DATASETS[dataset].METRIC
@@ -133,12 +133,12 @@ def train(dataset: str, name: str) -> None:
         finally:
             # Asked to stop, it leaves within seconds.
             tracker.close(finished, timeout=30 if finished else 1)
-        weights = io.BytesIO()
-        torch.save(trained.weights, weights)
-        mark = hashlib.md5(weights.getvalue(), usedforsecurity=False).hexdigest()
+        content = io.BytesIO()
+        torch.save(trained.weights, content)
+        mark = hashlib.md5(content.getvalue(), usedforsecurity=False).hexdigest()
         checkpoint.finish(vars(trained), mark)
         out = paths.emptied(paths.run(dataset, name))
-        (out / "weights.pt").write_bytes(weights.getvalue())
+        (out / "weights.pt").write_bytes(content.getvalue())
         (out / "history.csv").write_bytes(history.to_csv(trained.history))
         record.model_copy(update={"first_weights": trained.first_weights}).save(out / "run.json")
     ranks.leave()

@@ -1,10 +1,14 @@
 """Fixtures that several test modules share."""
 
-import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
+
+from pipeline import params, runs
+from pipeline.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,26 +26,44 @@ def write_params(path: Path, changes: dict) -> Path:
     return path
 
 
-def write_run(folder: Path, dataset: str, model: str, radius: int | None, settings: dict) -> Path:
+class Pictures:
+    """An image store of smooth noise in memory: a picture for each name, of (height, width)."""
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = size
+        self.data: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes:
+        if name not in self.data:
+            noise = np.random.default_rng([*name.encode()]).integers(0, 256, (*self.size, 3), np.uint8)
+            image = cv2.GaussianBlur(noise, (0, 0), 4)
+            self.data[name] = cv2.imencode(Path(name).suffix, image)[1].tobytes()
+        return self.data[name]
+
+
+def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: params.Params) -> Path:
     """A run of random weights, as the stage train leaves it."""
     # Not at the top: most tests need no torch.
     import torch
 
-    from pipeline.datasets import DATASETS
     from pipeline.evaluation import inference
 
-    run = {
-        "dataset": dataset, "run": folder.name, "model": model, "radius": radius, "seed": 0, "ablation": None,
-        "joints": DATASETS[dataset].KEYPOINTS.count, "pretrained": "none", "data": {"source": "demo"}, "params": settings,
-    }  # fmt: skip
-    network, _ = inference.build(run)
+    record = runs.Record(
+        run=runs.Run(dataset=dataset, model=model, radius=radius, seed=0, ablation=None),
+        joints=DATASETS[dataset].KEYPOINTS.count,
+        settings=runs.Settings.of(p, guided=radius is not None),
+        data=runs.Data(source="demo", people_sha256="0" * 64, archives_sha256="0" * 24),
+        first_weights="none",
+        machine=runs.Machine(ranks=1, device="cpu", torch="2.13.0", compiled="eager"),
+    )
+    network = inference.build(record)
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         if parameter.ndim == 4:
             torch.nn.init.kaiming_normal_(parameter, generator=generator)
     folder.mkdir(parents=True)
     torch.save(network.state_dict(), folder / "weights.pt")
-    (folder / "run.json").write_text(json.dumps(run))
+    record.save(folder / "run.json")
     return folder
 
 

@@ -34,10 +34,10 @@ def test_a_file_of_ones_own_must_be_there(tmp_path):
     assert find("hrnet_w32", "own.pth", "mine", tmp_path) == tmp_path / "own.pth"
 
 
-def test_a_network_without_published_weights_says_so(tmp_path):
-    assert find("hrnet_small", "imagenet_if_there", "demo", tmp_path) is None
-    with pytest.raises(CheckpointError, match="no ImageNet weights are published for hrnet_small; use none"):
-        find("hrnet_small", "imagenet", "demo", tmp_path)
+@pytest.mark.parametrize("name", ["hrnet_small", "hourglass"])
+def test_a_network_without_published_weights_starts_afresh(name, tmp_path):
+    for wanted in ("imagenet", "imagenet_if_there"):
+        assert find(name, wanted, "demo", tmp_path) is None
 
 
 def test_only_official_sources_are_fetched_and_once(tmp_path, monkeypatch):

@@ -74,7 +74,8 @@ def reduced(matrix: Array, reduce: int) -> Array:
 
 def transform(points: Array, matrix: Array) -> Array:
     """Points (..., K, 2) under affine maps (..., 2, 3)."""
-    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    moved: Array = points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    return moved
 
 
 def decode_image(data: bytes, name: str, reduce: int = 1, buffer: Array | None = None) -> Array:

@@ -5,19 +5,25 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from pipeline.models import cpn, dlcm, empose, hourglass, hrnet, prab, pyranet, resnet
 from pipeline.models import guidance as guidance_
-from pipeline.models import hrnet, resnet
 from pipeline.models.blocks import Choices, Output, initialise
 from pipeline.networks import NETWORKS, Network
 from pipeline.params import Guidance, Model
 from pipeline.variants import VARIANTS, variant
 
-__all__ = ["FAMILIES", "Output", "build"]
+__all__ = ["FAMILIES", "Output", "build", "skeleton"]
 
 FAMILIES: dict[str, Callable[[Network, int, Choices], nn.Module]] = {
     "hrnet": hrnet.build,
     "sg_hrnet": guidance_.build,
     "pose_resnet": resnet.build,
+    "hourglass": hourglass.build,
+    "pyranet": pyranet.build,
+    "dlcm": dlcm.build,
+    "cpn": cpn.build,
+    "prab": prab.build,
+    "empose": empose.build,
 }
 
 
@@ -36,6 +42,17 @@ def build(
     the second. `ablation` is a row of `pipeline.variants`. Equal seeds start a guided network and its backbone
     alike. Raises ValueError for an unknown name, or an ablation of a network without guidance.
     """
+    # Shapes first and values after: otherwise PyTorch draws its own from global state, to be thrown away.
+    net = skeleton(name, joints, model=model, guidance=guidance, ablation=ablation)
+    net.to_empty(device="cpu")
+    initialise(net, seed)
+    return net
+
+
+def skeleton(
+    name: str, joints: int, *, model: Model, guidance: Guidance | None, ablation: str | None = None
+) -> nn.Module:
+    """A network without values, on the meta device: what it costs and gives follows from shapes. As `build`."""
     if name not in NETWORKS:
         raise ValueError(f"model {name!r} is unknown; it must be one of {', '.join(NETWORKS)}")
     network = NETWORKS[name]
@@ -43,9 +60,5 @@ def build(
         raise ValueError(
             f"ablation {ablation!r} of {name}: it must be one of {', '.join(VARIANTS)}, of a guided network"
         )
-    # Shapes first and values after: otherwise PyTorch draws its own from global state, to be thrown away.
     with torch.device("meta"):
-        net = FAMILIES[network.family](network, joints, Choices(model, guidance, variant(ablation)))
-    net.to_empty(device="cpu")
-    initialise(net, seed)
-    return net
+        return FAMILIES[network.family](network, joints, Choices(model, guidance, variant(ablation)))

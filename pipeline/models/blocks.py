@@ -1,7 +1,7 @@
 """What HRNet and ResNet share: their residual blocks, what goes in, what comes out, how weights start."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,13 @@ class Output(NamedTuple):
 
     heatmaps: (B, K, h, w), its prediction. map_logits: (B, 4, h, w), those of a guided network's four maps.
     earlier: heatmaps of the same shape that a network with several outputs makes on its way, first to last; each
-    is supervised like the prediction.
+    is supervised like the prediction. quality: (B,), a network's own estimate of its pose's OKS.
     """
 
     heatmaps: Tensor
     map_logits: Tensor | None = None
     earlier: tuple[Tensor, ...] = ()
+    quality: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,23 @@ class BasicBlock(nn.Module):
         self.conv2, self.bn2 = conv(channels, channels, 3), nn.BatchNorm2d(channels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return F.relu(self.residual(x_BCHW) + x_BCHW, inplace=True)
+
+    def residual(self, x_BCHW: Tensor) -> Tensor:
+        """What is added to the identity."""
         y_BCHW = F.relu(self.bn1(self.conv1(x_BCHW)), inplace=True)
         y_BCHW = self.bn2(self.conv2(y_BCHW))
-        return F.relu(y_BCHW + x_BCHW, inplace=True)
+        return cast(Tensor, y_BCHW)
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolutions, four times wider at the end (He et al. 2016)."""
+    """1x1, 3x3 (with the stride) and 1x1 convolutions, `expansion` times wider at the end (He et al. 2016: 4)."""
 
     expansion = 4
 
-    def __init__(self, into: int, middle: int, stride: int = 1):
+    def __init__(self, into: int, middle: int, stride: int = 1, expansion: int = expansion):
         super().__init__()
-        out = middle * self.expansion
+        out = middle * expansion
         self.conv1, self.bn1 = conv(into, middle, 1), nn.BatchNorm2d(middle)
         self.conv2, self.bn2 = conv(middle, middle, 3, stride), nn.BatchNorm2d(middle)
         self.conv3, self.bn3 = conv(middle, out, 1), nn.BatchNorm2d(out)
@@ -112,12 +117,14 @@ class Starts(Protocol):
 def initialise(net: nn.Module, seed: int) -> None:
     """Start all weights as HRNet's code does: convolutions normal with std 0.001, biases 0, batch norm 1.
 
+    Linear layers, which HRNet has none of, start as its convolutions.
+
     Values come from a generator of their own, in the order of the modules, so that networks which share their
     first modules start these alike from equal seeds.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.weight.normal_(std=0.001, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()

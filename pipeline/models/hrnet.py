@@ -6,6 +6,7 @@ Branch i of a stage has `width * 2**i` channels at 1 / 2**(i + 2) of the image's
 
 import functools
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +26,9 @@ from pipeline.models.blocks import (
 from pipeline.networks import Network
 from pipeline.params import Model
 
+Block = Callable[[int], nn.Module]
+"""Channels -> a residual block that keeps them, and its input's size."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -40,11 +44,11 @@ class Size:
 class Module(nn.Module):
     """Parallel branches of residual blocks, then an exchange in which each branch receives all the others."""
 
-    def __init__(self, widths: list[int], blocks: int, outputs: int, upsample: str):
+    def __init__(self, widths: list[int], blocks: int, outputs: int, upsample: str, block: Block):
         super().__init__()
         self.upsample = upsample
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width) for _ in range(blocks))) for width in widths
+            nn.Sequential(*(block(width) for _ in range(blocks))) for width in widths
         )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_exchange(widths, source, target) for source in range(len(widths)))
@@ -72,7 +76,8 @@ class Module(nn.Module):
 class HRNet(nn.Module):
     """HRNet with a 1x1 head: heatmaps of `joints` channels at a quarter of the image's height and width.
 
-    `upsample` is how a fusion brings a coarse branch to a finer one: nearest (HRNet's) or bilinear.
+    `upsample` is how a fusion brings a coarse branch to a finer one: nearest (HRNet's) or bilinear. `block` is what
+    the branches of stages 2 to 4 consist of.
     """
 
     transition1: nn.ModuleList
@@ -82,7 +87,7 @@ class HRNet(nn.Module):
     stage3: nn.ModuleList
     stage4: nn.ModuleList
 
-    def __init__(self, size: Size, joints: int, upsample: str = "nearest"):
+    def __init__(self, size: Size, joints: int, upsample: str = "nearest", block: Block = BasicBlock):
         super().__init__()
         if upsample not in ("nearest", "bilinear"):
             raise ValueError(f"fuse_upsample: {upsample!r} must be nearest or bilinear")
@@ -97,7 +102,7 @@ class HRNet(nn.Module):
             # The head reads the finest branch alone, so the last module of stage 4 fuses nothing else.
             outputs = [number] * (modules - 1) + [1 if number == 4 else number]
             before = widths[:number]
-            stage = nn.ModuleList(Module(before, size.blocks, out, upsample) for out in outputs)
+            stage = nn.ModuleList(Module(before, size.blocks, out, upsample, block) for out in outputs)
             self.add_module(f"stage{number}", stage)
         self.final_layer = nn.Conv2d(size.width, joints, 1)
 
@@ -118,12 +123,16 @@ class HRNet(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps of an image; raises ValueError if its size is no multiple of 32."""
+        return Output(self.final_layer(self.features(image_B3HW)))
+
+    def features(self, image_B3HW: Tensor) -> Tensor:
+        """What enters the head: a quarter of the image's size, `width` channels."""
         features = [self.stem(image_B3HW)]
         for transition, stage in self.stages():
             features = enter(transition, features)
             for module in stage:
                 features = module(features)
-        return Output(self.final_layer(features[0]))
+        return features[0]
 
 
 def size_of(network: Network, model: Model) -> Size:

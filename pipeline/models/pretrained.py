@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from pipeline.weights import CheckpointError, check_hash, published
 
 PREFIX = re.compile(r"^(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
-HEAD = ("deconv_layers.", "final_layer.", "guidance.")
-"""What is made for poses, and no ImageNet file holds."""
+HEAD = {"deconv_layers", "final_layer", "guidance", "global_net", "refine_net", "attention", "head", "quality"}
+"""Modules made for poses, which no ImageNet file holds."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_backbone(net: nn.Module, path: Path | str) -> BackboneReport:
     """
     weights = read(path)
     state = net.state_dict()
-    backbone = {name: value for name, value in state.items() if not name.startswith(HEAD)}
+    backbone = {name: value for name, value in state.items() if HEAD.isdisjoint(name.split("."))}
     trained = {name: value for name, value in weights.items() if name in backbone}
     _check(backbone, trained, path)
     net.load_state_dict(trained, strict=False)

@@ -15,25 +15,46 @@ LAYERS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 FILTERS = 256
 
 
-class PoseResNet(nn.Module):
-    """ResNet of `depth` 50, 101 or 152: heatmaps of `joints` channels at a quarter of the image's size."""
+class ResNet(nn.Module):
+    """The layers of a ResNet, without what follows them: features at a quarter to a 32nd of the image's size.
+
+    layers: bottlenecks in each. width: channels of the first convolution.
+    """
 
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
     layer4: nn.Sequential
 
-    def __init__(self, depth: int, joints: int):
+    def __init__(self, layers: tuple[int, int, int, int], width: int = 64):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        channels = 64
-        for layer, count in enumerate(LAYERS[depth]):
-            middle = 64 * 2**layer
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        channels = width
+        self.channels = []
+        for layer, count in enumerate(layers):
+            middle = width * 2**layer
             self.add_module(f"layer{layer + 1}", bottlenecks(channels, middle, count, min(layer, 1) + 1))
             channels = middle * Bottleneck.expansion
+            self.channels.append(channels)
+
+    def features(self, image_B3HW: Tensor) -> list[Tensor]:
+        """Each layer's output, from the finest to the coarsest; ValueError if a side is no multiple of 32."""
+        check_image(image_B3HW)
+        x_BCHW = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
+        features = [self.layer1(F.max_pool2d(x_BCHW, 3, 2, padding=1))]
+        for layer in (self.layer2, self.layer3, self.layer4):
+            features.append(layer(features[-1]))
+        return features
+
+
+class PoseResNet(ResNet):
+    """ResNet of `depth` 50, 101 or 152: heatmaps of `joints` channels at a quarter of the image's size."""
+
+    def __init__(self, depth: int, joints: int):
+        super().__init__(LAYERS[depth])
         deconvolutions = []
-        for into in (channels, FILTERS, FILTERS):
+        for into in (self.channels[-1], FILTERS, FILTERS):
             deconvolutions += [
                 nn.ConvTranspose2d(into, FILTERS, 4, 2, padding=1, bias=False),
                 nn.BatchNorm2d(FILTERS),
@@ -44,11 +65,7 @@ class PoseResNet(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps of an image; raises ValueError if its size is no multiple of 32."""
-        check_image(image_B3HW)
-        x_BCHW = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
-        x_BChw = F.max_pool2d(x_BCHW, 3, 2, padding=1)
-        x_BChw = self.layer4(self.layer3(self.layer2(self.layer1(x_BChw))))
-        return Output(self.final_layer(self.deconv_layers(x_BChw)))
+        return Output(self.final_layer(self.deconv_layers(self.features(image_B3HW)[-1])))
 
 
 def build(network: Network, joints: int, choices: Choices) -> PoseResNet:

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,12 +18,6 @@ COLUMNS = (
 Row: TypeAlias = dict[str, str | int | float]
 
 
-class Listener(Protocol):
-    """Whoever is told each row as it comes: the tracker."""
-
-    def log(self, row: Row) -> None: ...
-
-
 class NotFinite(ValueError):
     """A loss that is no finite number. `step` counts from 0; `losses` are its own, where they are what is wrong."""
 
@@ -33,10 +27,13 @@ class NotFinite(ValueError):
 
 
 class History:
-    """Rows with keys of COLUMNS. Logged steps wait on the device until `flush` brings them to the host at once."""
+    """Rows with keys of COLUMNS. Logged steps wait on the device until `flush` brings them to the host at once.
 
-    def __init__(self, step: Step, rows: list[Row], listener: Listener):
-        self.rows, self._step, self._listener = rows, step, listener
+    tell: is given each row as it comes.
+    """
+
+    def __init__(self, step: Step, rows: list[Row], tell: Callable[[Row], None]):
+        self.rows, self._step, self._tell = rows, step, tell
         self._waiting: list[tuple[Row, Tensor]] = []
 
     def log(self, epoch: int, steps: int, lr: float, made: Losses) -> None:
@@ -51,9 +48,10 @@ class History:
     def flush(self) -> None:
         """Bring what waits to the host: the only place where it waits for the device; raises NotFinite."""
         if self._waiting:
-            values = torch.stack([numbers for _, numbers in self._waiting]).tolist()
+            values: list[list[float]] = torch.stack([numbers for _, numbers in self._waiting]).tolist()
             for (row, _), numbers in zip(self._waiting, values, strict=True):
-                self._add(row | dict[str, str | int | float](zip(LOSSES, numbers, strict=False)))
+                merged: Row = {**row, **dict(zip(LOSSES, numbers, strict=False))}
+                self._add(merged)
             self._waiting.clear()
         step, *losses = self._step.not_finite.tolist()
         if step >= 0:
@@ -69,7 +67,7 @@ class History:
 
     def _add(self, row: Row) -> None:
         self.rows.append(row)
-        self._listener.log(row)
+        self._tell(row)
 
 
 def to_csv(rows: Iterable[Row]) -> bytes:

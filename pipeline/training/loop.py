@@ -134,15 +134,17 @@ class _Training:
         )
         self.step = Step(network, task.run, task.settings, ranks, self.schedule.steps_per_epoch)
         self.steps = 0
-        self.history = History(self.step, [], self)
         if state:
             self.step.load_state_dict(state)
-            self.steps, self.history.rows = state["step"], state["history"]
+            self.steps = state["step"]
             print(f"going on from step {self.steps} of {self.schedule.steps}", flush=True)
         self.schedule.start = self.steps
         task.tracker.start(state["tracking"] if state else None)
         self.signals = Signals()
-        self.progress = Progress(self.heading, self.schedule, ranks)
+        self.progress = progress = Progress(self.heading, self.schedule, ranks)
+        # Nothing here refers back to this object: its loaders end with the last reference to it.
+        rows: list[Row] = state["history"] if state else []
+        self.history = History(self.step, rows, lambda row: task.tracker.log(row, progress.rate()))
         size, pin = task.settings.input.size, ranks.device.type == "cuda"
         val_crops = loader.Crops(task.val, task.images, size)
         val_schedule = loader.in_order(len(task.val), self.options.batch_size)
@@ -163,9 +165,6 @@ class _Training:
         )
         pin = self.ranks.device.type == "cuda"
         return loader.batches(crops, self.schedule, task.compute.workers, pin)
-
-    def log(self, row: Row) -> None:
-        self.task.tracker.log(row, self.progress.rate())
 
     def flush(self) -> None:
         """Bring the logged rows to the host; raises NotFinite with the images of the batch."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.models import build
+from pipeline.models import build, skeleton
 
 
 def parameters(
@@ -31,6 +31,16 @@ def make():
         return build(name, joints, ablation=ablation, seed=seed, **parameters(**changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shape():
+    """The same without values, on the meta device."""
+
+    def shape(name, joints=17, ablation=None, **changes):
+        return skeleton(name, joints, ablation=ablation, **parameters(**changes))
+
+    return shape
 
 
 @pytest.fixture(scope="session")

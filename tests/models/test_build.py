@@ -8,16 +8,31 @@ import torch
 from pipeline.networks import NETWORKS
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "w48" not in name and "resnet1" not in name])
-@pytest.mark.parametrize("joints", [14, 16])
-def test_every_network_gives_heatmaps_at_a_quarter(name, joints, make):
-    with torch.no_grad():
-        heatmaps, map_logits, _ = make(name, joints).eval()(torch.zeros(2, 3, 64, 96))
-    assert heatmaps.shape == (2, joints, 16, 24)
-    if name.startswith("sg_"):
-        assert map_logits.shape == (2, 4, 16, 24)
-    else:
-        assert map_logits is None
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_gives_heatmaps_at_a_quarter(name, shape):
+    joints = 14
+    net = shape(name, joints).eval()
+    # Its real size, and sides that are odd multiples of 32.
+    sizes = [(256, 192), (256, 256), (96, 32), (160, 96)] if name.endswith("_small") else [(256, 192)]
+    for height, width in sizes:
+        with torch.no_grad():
+            output = net(torch.empty(2, 3, height, width, device="meta"))
+        size = (height // 4, width // 4)
+        for heatmaps in (output.heatmaps, *output.earlier):
+            assert heatmaps.shape == (2, joints, *size)
+        if NETWORKS[name].backbone is not None:
+            assert output.map_logits.shape == (2, 4, *size)
+        else:
+            assert output.map_logits is None
+        assert (output.quality is not None) == name.startswith("empose")
+
+
+@pytest.mark.parametrize(
+    "name, earlier",
+    [("hrnet_small", 0), ("hourglass", 7), ("hourglass_2", 1), ("pyranet_small", 1), ("dlcm", 4), ("cpn", 4)],
+)
+def test_each_stage_of_a_network_predicts(name, earlier, shape):
+    assert len(shape(name).eval()(torch.empty(1, 3, 64, 64, device="meta")).earlier) == earlier
 
 
 def test_small_network_has_the_sizes_of_its_parameters(make):
@@ -80,11 +95,11 @@ def test_impossible_parameters_are_named(make):
         make("sg_hrnet_small", apply="first")
 
 
-@pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small", "pose_resnet50"])
-@pytest.mark.parametrize("shape", [(1, 3, 256, 190), (1, 3, 250, 192), (1, 4, 64, 64), (3, 64, 64)])
-def test_image_of_a_wrong_shape_is_refused(name, shape, make):
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith("_small")])
+@pytest.mark.parametrize("size", [(1, 3, 256, 190), (1, 3, 250, 192), (1, 4, 64, 64), (3, 64, 64)])
+def test_image_of_a_wrong_shape_is_refused(name, size, shape):
     message = (
-        f"images are {shape}, and must be (batch, 3, height, width) with height and width multiples of 32"
+        f"images are {size}, and must be (batch, 3, height, width) with height and width multiples of 32"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        make(name)(torch.zeros(shape))
+        shape(name)(torch.empty(size, device="meta"))

@@ -19,16 +19,16 @@ from pipeline.models.complexity import count
         ("sg_hrnet_w32", 17, (256, 192), 28_573_237, 7.23, 7.759),
     ],
 )
-def test_complexity_of_the_papers_networks(name, joints, size, params, gflops, gmacs, make):
-    found = count(make(name, joints), size)
+def test_complexity_of_the_papers_networks(name, joints, size, params, gflops, gmacs, shape):
+    found = count(shape(name, joints), size)
     assert found.params == params
     assert round(found.gflops, 2) == gflops
     assert round(found.gmacs, 3) == gmacs
 
 
-def test_w48_and_resnet101_have_the_papers_sizes(make):
+def test_w48_and_resnet101_have_the_papers_sizes(shape):
     # Sun et al. 2019: HRNet-W48 63.6M and 14.6; Xiao et al. 2018: ResNet-101 53.0M and 12.4.
-    w48, resnet101 = (count(make(name), (256, 192)) for name in ("hrnet_w48", "pose_resnet101"))
+    w48, resnet101 = (count(shape(name), (256, 192)) for name in ("hrnet_w48", "pose_resnet101"))
     assert round(w48.params / 1e6, 1) == 63.6 and round(w48.gflops, 1) == 14.6
     assert round(resnet101.params / 1e6, 1) == 53.0 and round(resnet101.gflops, 1) == 12.4
 

@@ -68,7 +68,7 @@ def test_bilinear_hrnet_is_the_guided_network_with_maps_of_one(make, ruled):
 def test_without_attention_maps_are_predicted_and_multiply_nothing(make, ruled):
     net = ruled(make("sg_hrnet_small", ablation="no_attention"))
     with torch.no_grad():
-        heatmaps, logits, _ = net(images())
+        heatmaps, logits, *_ = net(images())
         assert torch.equal(
             heatmaps, ruled(make("sg_hrnet_small", ablation="bilinear_hrnet"))(images()).heatmaps
         )

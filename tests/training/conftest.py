@@ -1,16 +1,15 @@
 """A few small pictures with joints, enough to train on for a moment."""
 
-import cv2
 import numpy as np
 import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline import params
+from pipeline import params, runs
 from pipeline.codec import segmentation
 from pipeline.people import People
 from pipeline.tracking import NoTracker
 from pipeline.training import loop
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Pictures
 
 
 class HostWaits(TorchDispatchMode):
@@ -31,20 +30,6 @@ class HostWaits(TorchDispatchMode):
         copies = name in ("_to_copy", "copy_") and args[-1 if name == "copy_" else 0].device != out.device
         self.count += name in self.READS or copies
         return out
-
-
-class Pictures:
-    """An image store in memory."""
-
-    def __init__(self, count: int):
-        rng = np.random.default_rng(0)
-        noise = [
-            cv2.GaussianBlur(rng.integers(0, 256, (90, 80, 3), np.uint8), (0, 0), 4) for _ in range(count)
-        ]
-        self.data = {f"{i}.jpg": cv2.imencode(".jpg", image)[1].tobytes() for i, image in enumerate(noise)}
-
-    def read(self, name: str) -> bytes:
-        return self.data[name]
 
 
 def some_people(count: int, split: str = "train") -> People:
@@ -80,12 +65,14 @@ def some_task(radius: int | None = 3, ablation: str | None = None, **groups) -> 
     """A task of training on twelve pictures; `radius` None is the baseline."""
     p = some_params(**groups)
     val = some_people(6, "val")
+    model = "hrnet_small" if radius is None else "sg_hrnet_small"
     return loop.Task(
-        run=params.Run("mpii", "hrnet_small" if radius is None else "sg_hrnet_small", radius, 0, ablation),
-        params=p,
+        run=runs.Run(dataset="mpii", model=model, radius=radius, seed=0, ablation=ablation),
+        settings=runs.Settings.of(p, guided=radius is not None),
+        compute=p.compute,
         train=some_people(12),
         val=val,
-        images=Pictures(12),
+        images=Pictures((90, 80)),
         maps=None if radius is None else segmentation.of_people(val, p.input.size, radius),
         pretrained=lambda network: "none",
         accuracy=lambda image_xy, scores: float(np.linalg.norm(image_xy - val.joints, axis=-1).mean()),

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 
+from pipeline.ranks import Ranks
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
 
@@ -12,13 +13,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 FULL_SPEED = {"precision": "bfloat16", "compile": True, "deterministic": False}
 
 
-def run(task, folder, key="run", device="cuda") -> dict:
+def run(task, folder, key="run", device="cuda") -> loop.Trained:
     with Checkpoint(folder, key) as checkpoint:
-        return loop.train(task, checkpoint, loop.Ranks(0, 1, torch.device(device)))
+        return loop.train(task, checkpoint, Ranks(0, 1, torch.device(device)))
 
 
-def losses(result: dict) -> list[float]:
-    return [row["loss"] for row in result["history"] if row["kind"] == "step"]
+def losses(result: loop.Trained) -> list[float]:
+    return [row["loss"] for row in result.history if row["kind"] == "step"]
 
 
 @pytest.mark.parametrize("radius", [None, 3])
@@ -30,7 +31,7 @@ def test_the_losses_are_those_of_the_cpu(make_task, tmp_path, radius, train):
     on_cpu = run(make_task(radius, train=few), tmp_path, "cpu", "cpu")
     on_gpu = run(make_task(radius, train=few | train), tmp_path, "gpu")
     assert losses(on_gpu) == pytest.approx(losses(on_cpu), rel=tolerance)
-    assert all(value.device.type == "cpu" for value in on_gpu["weights"].values())
+    assert all(value.device.type == "cpu" for value in on_gpu.weights.values())
 
 
 @pytest.mark.parametrize("train", [{}, FULL_SPEED], ids=["float32", "bfloat16, compiled, CUDA graphs"])
@@ -78,5 +79,5 @@ def test_a_stopped_deterministic_run_goes_on_to_the_same_weights(make_task, tmp_
     task.images.read = read
     resumed = run(task, tmp_path, "stopped")
     assert losses(resumed) == losses(whole)
-    for name, value in whole["weights"].items():
-        assert torch.equal(resumed["weights"][name], value), name
+    for name, value in whole.weights.items():
+        assert torch.equal(resumed.weights[name], value), name

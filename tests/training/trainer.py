@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pipeline.ranks import Ranks
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
 from tests.training.conftest import some_task
@@ -21,7 +22,7 @@ from tests.training.conftest import some_task
 def main(folder: Path, groups=None, frozen=False, broken=None, slow=0.0) -> None:
     if frozen:
         nn.BatchNorm2d.train = lambda self, mode=True: nn.Module.train(self, False)
-    ranks = loop.Ranks.join("cpu")
+    ranks = Ranks.join("cpu")
     task, reads = some_task(**(groups or {})), []
     read = task.images.read
 
@@ -39,7 +40,7 @@ def main(folder: Path, groups=None, frozen=False, broken=None, slow=0.0) -> None
     else:
         with checkpoint:
             result = loop.train(task, checkpoint, ranks)
-    torch.save(result | {"reads": reads}, folder / f"rank{ranks.rank}.pt")
+    torch.save(vars(result) | {"reads": reads}, folder / f"rank{ranks.rank}.pt")
     ranks.leave()
 
 
