@@ -3,6 +3,7 @@
 SciPy's reader of MATLAB files crashes, loops or takes all memory on one spoiled file in a hundred.
 """
 
+import faulthandler
 import os
 import resource
 import signal
@@ -47,6 +48,7 @@ def _run(function: Callable[[], object], write: int) -> None:
     """The child's life: it ends with 0, 1 and a message for wrong labels, 3 for too much memory, 2 for the rest."""
     status = 2
     try:
+        faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS, resource.RLIM_INFINITY))

@@ -1,5 +1,6 @@
 """Archives from every source: found or fetched, verified, converted; nothing wrong is taken for data."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from pipeline import code, paths
-from pipeline.datasets import ledger, transfer
+from pipeline.datasets import ledger, tar, transfer
 from pipeline.datasets.archive import ArchiveError, MissingArchive
 from pipeline.datasets.demo import writers
 from pipeline.datasets.formats import coco, lspet, mpii
@@ -436,6 +437,57 @@ def test_bombs_in_a_tar_are_refused(root, tmp_path):
         archive.addfile(tarfile.TarInfo("images/" + "a" * (100 << 20)))
     with pytest.raises(ArchiveError, match="header claims"):
         fetch("mpii", data(mpii_with(buffer.getvalue(), tmp_path / "name")), root)
+
+
+def gnu_header(kind: bytes, size: int, name: bytes = b"a") -> bytes:
+    header = bytearray(512)
+    header[:100] = name.ljust(100, b"\0")
+    header[100:108], header[156:157], header[257:265] = b"0000644\0", kind, b"ustar  \0"
+    header[124:136] = b"%011o\0" % size if size >= 0 else (size % 2**96 | 0xFF << 88).to_bytes(12, "big")
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ((gnu_header(b"L", 10) + b"b".ljust(512, b"\0")) * 5000, "is damaged or cut short"),
+        ((gnu_header(b"x", 20) + b"20 path=b.jpg\n".ljust(512, b"\0")) * 5000, "is damaged or cut short"),
+        (gnu_header(b"L", 60_000) + b"a" * 60_416 + gnu_header(b"0", 0), r"holds a path of 60\d+ characters"),
+        (gnu_header(b"L", 1 << 20) + b"a" * (1 << 20), "a header claims 1048576 bytes"),
+        (gnu_header(b"0", -1024, b"images/a.jpg") * 20, "is damaged or cut short|far more"),
+        (gnu_header(b"0", 0) * 150_000, "far more than images take"),
+    ],
+    ids=["chained names", "chained headers", "long name", "huge name", "negative size", "empty members"],
+)
+def test_hostile_headers_of_a_tar_end_soon(root, tmp_path, content, message):
+    begin = time.monotonic()
+    folder = mpii_with(gzip.compress(content + bytes(1024)), tmp_path / "mine")
+    with pytest.raises((ArchiveError, StoreError), match=message):
+        fetch("mpii", data(folder), root)
+    assert time.monotonic() - begin < 20
+    assert not list((root / "data/archives/mpii").glob("images-*"))
+
+
+def test_spoiled_tars_are_archive_errors_and_nothing_else(root, tmp_path):
+    random = np.random.default_rng(0)
+    plain = np.frombuffer(
+        gzip.decompress(tar_bytes({f"images/{i}.jpg": bytes(20) for i in range(5)})), np.uint8
+    )
+    for _ in range(300):
+        spoiled = plain.copy()
+        header = int(random.integers(0, 10)) * 512
+        spoiled[header + random.integers(0, 512, 3)] = random.choice([0, 32, 48, 55, 76, 120, 128, 255], 3)
+        # With the right checksum, for the rest to be believed.
+        row = spoiled[header : header + 512]
+        row[148:156] = 32
+        row[148:156] = np.frombuffer(b"%06o\0 " % int(row.sum()), np.uint8)
+        (tmp_path / "a.tar.gz").write_bytes(gzip.compress(spoiled.tobytes(), 1))
+        try:
+            tar.to_zip(tmp_path / "a.tar.gz", tmp_path / "a.zip", lambda path: path, None)
+        except (ArchiveError, StoreError):
+            pass
 
 
 def test_a_full_disk_in_converting_leaves_nothing_and_the_next_run_succeeds(root, tmp_path):
