@@ -1,5 +1,6 @@
 """Files of weights that networks start from: which is wanted, where it lies, whether it is whole. Needs no torch."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from pipeline.networks import NETWORKS
 
 KEPT = Path("data") / "archives" / "pretrained"
 """Where downloaded files lie, under the project."""
+PINS = Path(__file__).resolve().parent.parent / "sources.lock.json"
+"""Whole hashes, where they are known."""
 
 
 class CheckpointError(ValueError):
@@ -51,8 +54,16 @@ def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
         file = root / KEPT / file_name(url)
         file.parent.mkdir(parents=True, exist_ok=True)
         with lock(file.parent / ".lock"):
-            if not file.is_file():
-                transfer.download(url, file)
+            # What lies there may be a site's page in place of the file: it goes, and another comes once.
+            if not _is_promised(file):
+                file.unlink(missing_ok=True)
+                transfer.download(url, file, digest=f"sha256:{promised_digest(file.name)}")
+            if not _is_promised(file):
+                file.unlink()
+                raise CheckpointError(
+                    f"{url} gives another file than its name promises; put {file.name} into a folder and name the "
+                    f"folder in data.source, or set model.pretrained: none"
+                )
     return find(name, wanted, source, root)
 
 
@@ -70,15 +81,23 @@ def check_hash(path: Path | str) -> None:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; put the file of weights there")
-    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", path.name)
-    if not promised:
-        return
-    digest = sha256(path)
-    if not digest.startswith(promised[1]):
+    promised = promised_digest(path.name)
+    if promised and not (digest := sha256(path)).startswith(promised):
         raise CheckpointError(
-            f"{path} is damaged: its name promises a sha256 of {promised[1]}..., and it is {digest[:16]}...; "
+            f"{path} is damaged: its name promises a sha256 of {promised[:16]}..., and it is {digest[:16]}...; "
             "fetch it again"
         )
+
+
+def promised_digest(name: str) -> str:
+    """The sha256 that a published file's name promises: all 64 digits where they are pinned, else those in the name."""
+    pinned = json.loads(PINS.read_text()).get(f"pretrained/{name}", {})
+    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", name)
+    return str(pinned.get("sha256", promised[1] if promised else ""))
+
+
+def _is_promised(file: Path) -> bool:
+    return file.is_file() and transfer.matches(file, f"sha256:{promised_digest(file.name)}")
 
 
 def file_name(url: str) -> str:
