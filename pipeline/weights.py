@@ -2,9 +2,11 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from pipeline.datasets import transfer
+from pipeline.datasets.transfer import TransferError
 from pipeline.files import lock, sha256
 from pipeline.networks import NETWORKS
 
@@ -48,23 +50,38 @@ def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
 
 
 def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
-    """As `find`; where `source` is `official`, a missing ImageNet file is downloaded first."""
+    """As `find`; where `source` is `official`, a missing ImageNet file is downloaded first.
+
+    With imagenet_if_there a site that is away means none, and says so.
+    """
     url = NETWORKS[name].imagenet
     if source == "official" and wanted in ("imagenet", "imagenet_if_there") and url is not None:
         file = root / KEPT / file_name(url)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with lock(file.parent / ".lock"):
-            # What lies there may be a site's page in place of the file: it goes, and another comes once.
-            if not _is_promised(file):
-                file.unlink(missing_ok=True)
-                transfer.download(url, file, digest=f"sha256:{promised_digest(file.name)}")
-            if not _is_promised(file):
-                file.unlink()
-                raise CheckpointError(
-                    f"{url} gives another file than its name promises; put {file.name} into a folder and name the "
-                    f"folder in data.source, or set model.pretrained: none"
-                )
+        try:
+            _download(url, file)
+        except (TransferError, CheckpointError) as error:
+            if wanted == "imagenet":
+                raise
+            print(
+                f"model.pretrained: {wanted}, and they are not: {error}; {name} starts from scratch",
+                file=sys.stderr,
+            )
     return find(name, wanted, source, root)
+
+
+def _download(url: str, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with lock(file.parent / ".lock"):
+        # What lies there may be a site's page in place of the file: it goes, and another comes once.
+        if not _is_promised(file):
+            file.unlink(missing_ok=True)
+            transfer.download(url, file, digest=f"sha256:{promised_digest(file.name)}")
+        if not _is_promised(file):
+            file.unlink()
+            raise CheckpointError(
+                f"{url} gives another file than its name promises; put {file.name} into a folder and name the "
+                f"folder in data.source, or set model.pretrained: none"
+            )
 
 
 def published(file: Path) -> bool:

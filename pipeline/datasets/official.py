@@ -1,6 +1,7 @@
 """A dataset's archives from their sites: downloaded, verified, pinned on first sight, and fetched anew where wrong."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 from pipeline.datasets import Dataset, transfer
@@ -23,6 +24,27 @@ def fetch(name: str, dataset: Dataset, root: Path, home: Path, ledger: Ledger) -
         if not (home / archive.name).is_file() and not _converted_before(archive, pins, home):
             need += _disk_need(archive) - transfer.partial_size(home / archive.name)
     transfer.require_free_disk(home, need, f"the archives of {name}")
+    try:
+        places = _places(dataset, home, ledger, pins)
+    except _Removed as error:
+        # A server, a line or a disk may have spoiled it: once more, and then it is the site.
+        print(error, file=sys.stderr)
+        places = _places(dataset, home, ledger, pins)
+    # Only now, when all of them have opened: nothing wrong is pinned.
+    for place in places:
+        if not place.archive.digest:
+            pins.add(place.archive, place.entry)
+        # 13 GB that nothing reads again: its pinned hash and the converted images stand for it.
+        if place.images and place.path.is_file() and ledger.get(place.path).get("fetched_by_us"):
+            place.path.unlink()
+    return places
+
+
+class _Removed(ArchiveError):
+    """An archive that was fetched, was wrong, and is no longer there."""
+
+
+def _places(dataset: Dataset, home: Path, ledger: Ledger, pins: Pins) -> list[Place]:
     places: list[Place] = []
     for archive in dataset.ARCHIVES:
         path, pinned = home / archive.name, pins.get(archive)
@@ -33,7 +55,8 @@ def fetch(name: str, dataset: Dataset, root: Path, home: Path, ledger: Ledger) -
                 places.append(place)
                 continue
         if not path.is_file():
-            transfer.download(archive.url, path, also_needed=_disk_need(archive) - archive.size)
+            digest = archive.digest or pins.digest(archive)
+            transfer.download(archive.url, path, _disk_need(archive) - archive.size, digest)
             ledger.put(path, fetched_by_us=True)
         try:
             places.append(Place(archive, path, _verified(archive, path, ledger, pins)))
@@ -45,13 +68,6 @@ def fetch(name: str, dataset: Dataset, root: Path, home: Path, ledger: Ledger) -
             raise _rejected([path], error, ledger) from error
         except LabelError as error:
             raise _rejected([p.path for p in places if p.archive.files], error, ledger) from error
-    # Only now, when all of them have opened: nothing wrong is pinned.
-    for place in places:
-        if not place.archive.digest:
-            pins.add(place.archive, place.entry)
-        # 13 GB that nothing reads again: its pinned hash and the converted images stand for it.
-        if place.images and place.path.is_file() and ledger.get(place.path).get("fetched_by_us"):
-            place.path.unlink()
     return places
 
 
@@ -60,8 +76,10 @@ def _rejected(files: list[Path], error: Exception, ledger: Ledger) -> ArchiveErr
     ours = [path for path in files if ledger.get(path).get("fetched_by_us")]
     for path in ours:
         path.unlink()
-    what = f"{' and '.join(p.name for p in ours)} removed, to be fetched again by the next run"
-    return ArchiveError(f"{error}; {what if ours else f'remove {files[0]} to have it fetched'}")
+    if not ours:
+        return ArchiveError(f"{error}; remove {files[0]} to have it fetched")
+    names = " and ".join(path.name for path in ours)
+    return _Removed(f"{error}; {names} removed, to be fetched again, now or by the next run")
 
 
 def _disk_need(archive: Archive) -> int:
@@ -75,7 +93,7 @@ def _verified(archive: Archive, path: Path, ledger: Ledger, pins: Pins) -> Entry
         kind, expected = archive.digest.split(":")
         if (actual := hashes(path, ledger, frozenset({kind, "sha256"}))[kind]) != expected:
             raise ArchiveError(f"{archive.name} has {kind} {actual}, not the published {expected}")
-    store = opened(archive, path, ledger)
+    store = opened(archive, path, ledger, whole=True)
     for name, expected in archive.content if store else ():
         if store and (actual := hashlib.sha256(store.read(name)).hexdigest()) != expected:
             raise ArchiveError(f"{name} in {archive.name} has sha256 {actual}, not the known {expected}")

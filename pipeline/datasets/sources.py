@@ -94,7 +94,9 @@ def _find(dataset: str, data: Data, root: Path) -> list[Place]:
             folders = [base / dataset, base]
         places: list[Place] = []
         for archive in module.ARCHIVES:
-            places.append(_in_folders(archive, folders, ledger, dataset))
+            # Where bad images are skipped, a damaged one is no reason to refuse its archive.
+            whole = data.source != "demo" and data.on_bad_image == "fail"
+            places.append(_in_folders(archive, folders, ledger, dataset, whole))
             if archive is last_labels(module):
                 check_labels(places, module, ledger)
             if archive.kind == "tar" and places[-1].path.is_file():
@@ -120,7 +122,7 @@ def _generate(dataset: str, demo: Demo, home: Path) -> Path:
     return folder
 
 
-def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: str) -> Place:
+def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: str, whole: bool) -> Place:
     """An archive under one of its names, else what it unpacks to, in the first folder that has it."""
     # Also one level down, as an archive unpacked into a folder of its own, but not in another dataset's.
     others = DATASETS.keys() - {dataset}
@@ -131,7 +133,7 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: 
         for name in (archive.name, *archive.aliases):
             path = folder / name
             if path.is_file():
-                opened(archive, path, ledger)
+                opened(archive, path, ledger, whole)
                 return Place(archive, path, packed_entry(archive, path, ledger))
     for folder in (*folders, *inner):
         if archive.kind != "file" and _holds(folder, archive):

@@ -56,7 +56,9 @@ def root(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(
+        transfer, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic)
+    )
     return folder
 
 
@@ -297,12 +299,47 @@ def test_a_clone_with_the_manifest_and_no_archives_heals_itself(root, site):
     assert images.read("val2017/000000000011.jpg") == jpeg(seed=11)
 
 
-def test_spoiled_bytes_fail_the_hash_and_the_next_run_succeeds(root, site):
+def test_spoiled_bytes_fail_the_hash_and_are_fetched_again_at_once(root, site, capsys):
     site.faults = [None, "spoiled"]
+    assert fetch("coco", data("official"), root)["archives"]
+    assert [r[0] for r in site.requests].count("/val2017.zip") == 2
+    assert "val2017.zip has md5" in capsys.readouterr().err
+
+
+def test_what_stays_spoiled_is_removed_and_the_next_run_succeeds(root, site):
+    site.faults = [None, "spoiled", "spoiled"]
     with pytest.raises(ArchiveError, match=r"val2017\.zip has md5 .* not the published .* by the next run"):
         fetch("coco", data("official"), root)
     assert not (root / "data/archives/coco/val2017.zip").exists()
     assert fetch("coco", data("official"), root)["archives"]
+
+
+def spoil(archive: bytes, content: bytes) -> bytes:
+    """An archive with one wrong byte in the middle of a member."""
+    spoiled = bytearray(archive)
+    spoiled[archive.index(content) + len(content) // 2] ^= 1
+    return bytes(spoiled)
+
+
+def test_an_image_spoiled_inside_an_archive_without_a_published_hash_is_not_pinned(root, site):
+    good = site.files["/lspet_dataset.zip"]
+    site.files["/lspet_dataset.zip"] = spoil(good, jpeg(seed=3))
+    with pytest.raises(ArchiveError, match=r"im00004\.jpg in lspet_dataset\.zip is damaged"):
+        fetch("lspet", data("official"), root)
+    assert not (root / "sources.lock.json").exists()
+    site.files["/lspet_dataset.zip"] = good
+    assert fetch("lspet", data("official"), root)["archives"]
+
+
+def test_an_image_spoiled_inside_an_archive_of_the_users_is_not_recorded(root, tmp_path):
+    contents = coco_archives()
+    folder = write_archives(tmp_path / "mine", contents)
+    right = fetch("coco", data(folder), root)
+    (folder / "val2017.zip").write_bytes(spoil(contents["val2017.zip"], jpeg(seed=12)))
+    with pytest.raises(StoreError, match=r"000000000012\.jpg in val2017\.zip is damaged"):
+        fetch("coco", data(folder), root)
+    (folder / "val2017.zip").write_bytes(contents["val2017.zip"])
+    assert fetch("coco", data(folder), root) == right
 
 
 def test_an_error_page_is_never_pinned(root, site):
@@ -510,7 +547,7 @@ def test_killed_in_mid_unpacking(root, tmp_path):
     code = (
         "import sys; from pathlib import Path; from types import SimpleNamespace;"
         "from pipeline.datasets import sources;"
-        "sources.fetch('mpii', SimpleNamespace(source=sys.argv[1]), Path(sys.argv[2]))"
+        "sources.fetch('mpii', SimpleNamespace(source=sys.argv[1], on_bad_image='fail'), Path(sys.argv[2]))"
     )
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(root)], env=here)

@@ -136,6 +136,16 @@ def test_a_site_that_gives_a_page_for_weights_is_named_and_nothing_is_kept(publi
     assert weights.fetch("pose_resnet50", "imagenet", "official", tmp_path).read_bytes() == b"weights"
 
 
+def test_weights_if_there_from_a_site_that_is_away_are_none_and_it_is_said(
+    published, server, tmp_path, capsys
+):
+    server.files.clear()
+    assert weights.fetch("pose_resnet50", "imagenet_if_there", "official", tmp_path) is None
+    assert "pose_resnet50 starts from scratch" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="answers 404"):
+        weights.fetch("pose_resnet50", "imagenet", "official", tmp_path)
+
+
 def test_pinned_weights_are_known_by_all_their_digits():
     pins = json.loads(weights.PINS.read_text())
     for name in ("resnet50-0676ba61.pth", "resnet101-63fe2227.pth", "resnet152-394f9c45.pth"):
