@@ -50,6 +50,13 @@ def _header_size(data: bytes) -> tuple[int, int] | None:
         return _jpeg_header(data)[0]
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
         width, height = struct.unpack_from(">II", data, 16)
+        position, kind = 8, b""
+        # OpenCV takes memory for as many bytes as a chunk claims to have.
+        while position < len(data) and kind != b"IEND":
+            length, kind = struct.unpack_from(">I4s", data, position)
+            position += length + 12
+        if position > len(data):
+            return None
     elif data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
     elif data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8L":

@@ -110,7 +110,7 @@ def test_a_small_png_that_takes_gigabytes_is_refused():
 def test_every_format_tells_the_size_that_is_decoded(ending):
     image = np.random.default_rng(0).integers(0, 255, (33, 47, 3), np.uint8)
     content = cv2.imencode(ending, image)[1].tobytes()
-    assert image_size(content) == (33, 47)
+    assert image_size(content) == (33, 47) == image_size(content + b"what a camera adds")
     assert crop.decode_image(content, "a").shape == (33, 47, 4)
 
 
@@ -139,6 +139,14 @@ def test_spoiled_images_are_bad_images_and_nothing_else(monkeypatch):
                     call(spoiled.tobytes())
                 except ValueError:
                     pass
+
+
+def test_a_chunk_longer_than_its_png_is_refused_before_decoding(monkeypatch):
+    whole = bytearray(cv2.imencode(".png", np.zeros((5, 7, 3), np.uint8))[1].tobytes())
+    whole[33:37] = b"\xcf\0\0\0"
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(crop.BadImage, match="does not decode"):
+        crop.decode_image(bytes(whole), "a")
 
 
 def test_what_libjpeg_skips_between_segments_is_skipped():
