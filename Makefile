@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test profile mlflow lint requirements bench bench-gpu
+.PHONY: help repro test test-all profile mlflow lint requirements bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -24,12 +24,14 @@ repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
-test: $(INSTALLED) ## Run the tests
+test: $(INSTALLED) ## Run the tests, but for the slow ones
+	python -m pytest -m "not slow"
+
+test-all: $(INSTALLED) ## Run all tests
 	python -m pytest
 
-profile: ## NAME=demo|mirror|lspet|paper: take over a whole parameter file
-	@test -f profiles/$(NAME).yaml || (echo "NAME=$(NAME) is no profile; there are: $(patsubst profiles/%.yaml,%,$(wildcard profiles/*.yaml))" && false)
-	cp profiles/$(NAME).yaml params.yaml
+profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
+	@python -m pipeline.profiles $(NAME)
 
 mlflow: $(INSTALLED) ## Show the runs side by side in a browser, at PORT=5000
 	@echo "Losses and weights of the runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?compareRunsMode=CHART"
@@ -45,8 +47,10 @@ bench-gpu: $(INSTALLED) ## Measure training steps and guidance on a GPU
 	python -m benchmarks.training --device cuda
 	python -m benchmarks.guidance_cost --device cuda --batch 32 --precision bfloat16
 
-lint: $(INSTALLED) ## Check the style
-	ruff check . && ruff format --check .
+lint: $(INSTALLED) ## Check style and types
+	ruff check .
+	ruff format --check .
+	mypy
 
 requirements: $(INSTALLED) ## Resolve requirements.in into requirements.txt, in a fresh environment
 	rm -rf .venv/resolve && $(PYTHON) -m venv .venv/resolve

@@ -45,6 +45,7 @@ FOLLOWED_OTHERWISE = {
     "stages": "how a stage starts and fails",
 }
 BYTES_AS_THEY_ARE = {
+    "pipeline.datasets.archive": "names of archives and of files in them",
     "pipeline.datasets.ledger": "hashes of archives",
     "pipeline.datasets.official": "archives, as their sites give them",
     "pipeline.datasets.pins": "hashes of archives",
@@ -53,7 +54,6 @@ BYTES_AS_THEY_ARE = {
     "pipeline.datasets.store": "files of archives, checked as they are read",
     "pipeline.datasets.tar": "files of archives, copied",
     "pipeline.datasets.transfer": "archives, as their sites give them",
-    "pipeline.datasets.transfer": "files as they come",
 }
 Selection = Mapping[str, str | None]
 
@@ -63,8 +63,9 @@ class Definition:
     """A function, a class without its methods, a method, an assignment, or an entry of a table.
 
     digest: of its syntax tree. names: dotted names that it takes from its module; `TABLE[].name` is what it takes from
-    an entry of a table. attributes: all that it mentions, for members to be found by. imports: its own. bases: of a
-    class. members: a class's methods and fields, or an entry's values, that count once they are mentioned.
+    an entry of a table, and `TABLE{}` its keys. attributes: all that it mentions, for members to be found by.
+    imports: its own. bases: of a class. members: a class's methods and fields, or an entry's values, that count once
+    they are mentioned.
     """
 
     digest: str
@@ -156,6 +157,11 @@ class _Walk:
     def _name(self, module: str, dotted: str, definition: Definition) -> None:
         source = read(module)
         assert source is not None
+        if dotted.endswith("{}"):
+            # Which entries there are besides its own is not what a consumer is about.
+            dotted = dotted.removesuffix("{}")
+            if dotted in self.selection:
+                return
         head, _, rest = dotted.partition("[]")
         root, *attributes = head.split(".")
         imports = {**source.imports, **definition.imports}
@@ -304,7 +310,7 @@ def _define_entry(value: ast.expr, imports: Mapping[str, str]) -> Definition:
 def _define(node: ast.AST, imports: Mapping[str, str]) -> Definition:
     names = _Names()
     names.visit(node)
-    roots = {dotted.partition("[")[0].split(".")[0] for dotted in names.names}
+    roots = {_root(dotted) for dotted in names.names}
     known = {**imports, **names.imports}
     # A name of another package counts by what it stands for.
     others = sorted(
@@ -322,6 +328,8 @@ class _Names(ast.NodeVisitor):
         self.attributes: set[str] = set()
         self.imports: dict[str, str] = {}
         self.scopes: list[set[str]] = []
+        # Names of which the keys alone are asked for.
+        self.keys: set[int] = set()
 
     def visit_Import(self, node: ast.Import) -> None:
         self.imports |= _bound(node)
@@ -330,7 +338,21 @@ class _Names(ast.NodeVisitor):
         self.imports |= _bound(node)
 
     def visit_Name(self, node: ast.Name) -> None:
-        self._take(node.id)
+        self._take(f"{node.id}{{}}" if id(node) in self.keys else node.id)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        self.keys |= {id(right) for right in node.comparators}
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name in ("join", "len", "list", "set", "sorted", "tuple"):
+            self.keys |= {id(argument) for argument in node.args}
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.keys.add(id(node.iter))
+        self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.attributes.add(node.attr)
@@ -367,6 +389,7 @@ class _Names(ast.NodeVisitor):
             if isinstance(name, ast.Name)
         }
         # The first source is read outside; to read it inside too can only find more.
+        self.keys |= {id(generator.iter) for generator in node.generators}
         self.visit(node.generators[0].iter)
         self._inside(targets, ast.iter_child_nodes(node))
 
@@ -386,9 +409,13 @@ class _Names(ast.NodeVisitor):
         self.scopes.pop()
 
     def _take(self, dotted: str) -> None:
-        root = dotted.partition("[")[0].split(".")[0]
+        root = _root(dotted)
         if root in self.imports or not any(root in scope for scope in self.scopes):
             self.names.add(dotted)
+
+
+def _root(dotted: str) -> str:
+    return dotted.partition("[")[0].partition("{")[0].split(".")[0]
 
 
 def _dotted(node: ast.expr) -> str | None:

@@ -10,9 +10,7 @@ from pipeline.keypoints import Keypoints
 LEFT, RIGHT, MIDDLE = (255, 176, 0), (0, 114, 255), (240, 240, 240)
 
 
-def skeleton(
-    image: Array, joints_xy: Array, shown: Array, keypoints: Keypoints, thickness: int = 1
-) -> Array:
+def skeleton(image: Array, joints_xy: Array, shown: Array, keypoints: Keypoints, thickness: int = 1) -> Array:
     """A copy of an image (H, W, 3) uint8 RGB with the limbs between the joints (K, 2) that are shown (K,) bool."""
     drawn = np.ascontiguousarray(image).copy()
     points = [tuple(int(v) for v in np.round(point)) for point in joints_xy]

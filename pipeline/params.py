@@ -4,9 +4,8 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline import strict_yaml
 from pipeline.datasets import DATASETS
 from pipeline.networks import BASELINES, GUIDED, NETWORKS
 from pipeline.variants import VARIANTS, Apply
@@ -200,7 +200,7 @@ class Params(Group):
     compute: Compute
 
     @model_validator(mode="after")
-    def _lists_agree(self):
+    def _lists_agree(self) -> Self:
         for key in ("seeds", "datasets", "radius_sweep", "radius_only", "baselines", "ablations"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
@@ -233,6 +233,16 @@ class Params(Group):
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
         return self
 
+    @model_validator(mode="after")
+    def _rates_drop_in_time(self) -> Self:
+        late = [drop for drop in self.train.lr_drops if drop >= self.train.epochs]
+        if late:
+            raise ValueError(
+                f"train.lr_drops: {late} would never come, since train.epochs is {self.train.epochs}; "
+                f"name numbers of finished epochs below it, or []"
+            )
+        return self
+
     def is_guided_itself(self, ablation: str) -> bool:
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""
         one = self.guided == "sg_hrnet_small" and set(self.model.small.modules) == {1}
@@ -244,50 +254,42 @@ class Params(Group):
         return sorted({*SWEEP_RADII, self.radius}) if dataset in self.radius_sweep else [self.radius]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which no key may stand twice: of two values the last would count, without a word."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice in one place", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path | str = "params.yaml") -> Params:
     """Read and check a parameter file; raises ParamsError, one sentence that names file and key."""
     try:
-        raw = yaml.load(Path(path).read_text(), _Loader)
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing; `make profile NAME=demo` writes one") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path} must hold keys and values; `make profile NAME=demo` writes a whole one")
+    except UnicodeDecodeError:
+        raise ParamsError(f"{path} is no text; `make profile NAME=demo` writes one") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Params:
+    """Parameters from a file's text; raises ParamsError, which names source, as the file is called."""
     try:
+        values = strict_yaml.read(text, source)
         # As JSON, because strict models take YAML's lists for tuples only from there; YAML's dates are texts here.
-        return Params.model_validate_json(json.dumps(raw, default=str))
+        return Params.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        # A misspelt key is both missing and unknown; the unknown one is what the user wrote.
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        key = ".".join(str(part) for part in first["loc"])
-        problem = {"extra_forbidden": "is no parameter", "missing": "is missing"}.get(first["type"])
-        problem = problem or f"{first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
-        if first["type"] == "value_error":
-            problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "float_type" and (number := _as_number(first["input"])):
-            problem += f", which YAML reads as text: write {number}"
-        separator = " " if first["type"] in ("extra_forbidden", "missing") else ": "
-        raise ParamsError(f"{path}: {key}{separator if key else ''}{problem}") from None
+        raise ParamsError(f"{source}: {_problem(error)}") from None
+    except ValueError as error:  # no YAML
+        raise ParamsError(str(error)) from None
 
 
-def _as_number(value) -> str | None:
-    """A text such as 1e-3, for YAML no number without a point, as YAML writes that number."""
-    try:
-        return yaml.safe_dump(float(value)).split()[0] if isinstance(value, str) else None
-    except ValueError:
-        return None
+def _problem(error: ValidationError) -> str:
+    """The first of what is wrong, with its key."""
+    errors = error.errors(include_url=False)
+    # A misspelt key is both missing and unknown; the unknown one is what the user wrote.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key} is no parameter"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] != "value_error":
+        problem += f" (got {strict_yaml.short(first['input'])})"
+    if first["type"] == "float_type" and (number := strict_yaml.as_number(first["input"])):
+        problem += f", which YAML reads as text: write {number}"
+    return f"{key}: {problem}" if key else problem

@@ -89,7 +89,8 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
     figure = Figure(
         figsize=(2.2 * columns + 4.4 * rows * width / height / 1.5, 3.3 * rows), layout="constrained"
     )
-    left, right = figure.subfigures(1, 2, width_ratios=[4.4 * rows * width / height / 1.5, 2.2 * columns])
+    widths = [4.4 * rows * width / height / 1.5, 2.2 * columns]
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)[0]
     axes = left.subplots()
     axes.imshow(whole)
     axes.axis("off")

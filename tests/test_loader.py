@@ -5,13 +5,15 @@ import pytest
 
 from pipeline import loader
 from pipeline.codec import crop
-from tests.training.conftest import Pictures, some_params, some_people
+from pipeline.training.schedule import Schedule
+from tests.conftest import Pictures
+from tests.training.conftest import some_params, some_people
 
 
 @pytest.fixture
 def crops():
     p = some_params()
-    return loader.Crops(some_people(12), Pictures(12), p.input.size, p.augment, seed=3)
+    return loader.Crops(some_people(12), Pictures((90, 80)), p.input.size, p.augment, seed=3)
 
 
 def test_a_crop_is_the_same_whenever_it_is_read_and_another_in_the_next_epoch(crops):
@@ -53,17 +55,17 @@ def test_draws_are_hrnets():
 
 
 def test_an_epoch_visits_nobody_twice_and_ranks_share_a_batch():
-    whole = list(loader.Schedule(103, 10, 2, seed=0))
+    whole = list(Schedule(103, 10, 2, seed=0))
     assert len(whole) == 20
     rows = [row for batch in whole[:10] for _, row in batch]
     assert len(set(rows)) == 100
-    halves = [list(loader.Schedule(103, 10, 2, 0, rank, 2)) for rank in range(2)]
+    halves = [list(Schedule(103, 10, 2, 0, rank, 2)) for rank in range(2)]
     for batch, first, second in zip(whole, *halves, strict=True):
         assert sorted(first + second) == sorted(batch) and len(first) == len(second) == 5
 
 
 def test_a_schedule_begun_in_the_middle_goes_on_as_the_whole_one():
-    whole, part = loader.Schedule(20, 4, 3, seed=1), loader.Schedule(20, 4, 3, seed=1)
+    whole, part = Schedule(20, 4, 3, seed=1), Schedule(20, 4, 3, seed=1)
     part.start = 7
     assert list(part) == list(whole)[7:]
     assert [row for _, row in list(whole)[7]] == whole.rows(7).tolist()

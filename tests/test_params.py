@@ -2,20 +2,23 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import yaml
 
-from pipeline import params
+from pipeline import params, profiles
+from pipeline.networks import NETWORKS
+from pipeline.runs import named_by
+from pipeline.variants import VARIANTS
 from tests.conftest import ROOT, write_params
 
-PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+PROFILES = profiles.names(ROOT / "profiles")
 
 
 @pytest.fixture
 def changed(tmp_path):
     """Function of a dotted key and a value -> a file of the demo's parameters with that value."""
-
     return lambda key, value: write_params(tmp_path / "params.yaml", {key: value})
 
 
@@ -28,8 +31,9 @@ def changed(tmp_path):
         ("seeds", [], "seeds: "),
         ("seeds", [0, 0], "seeds: .*twice"),
         ("datasets", ["mpii"], r"datasets: \['mpii'\] must be exactly"),
-        ("datasets", ["mpii", "aic"], r"datasets\.1: .*'aic'"),
+        ("datasets", ["mpii", "aic"], r"datasets\.1: 'aic' is none of mpii, coco, lspet$"),
         ("radius_only", ["mpii", "coco"], "radius_sweep and radius_only both name"),
+        ("radius_only", [], r"datasets: \['mpii', 'coco'\] must be exactly"),
         ("baselines", ["hrnet_w32"], "baselines: must name hrnet_small"),
         ("ablations", ["no_sgm"], r"ablations\.0: "),
         ("train.epochs", -1, r"train\.epochs: "),
@@ -43,6 +47,11 @@ def changed(tmp_path):
         ("train.lr", "1e-5", r"train\.lr: .*reads as text: write 1\.0e-05$"),
         ("loss.lambda", "some", r"loss\.lambda: .*\(got 'some'\)$"),
         ("evaluate.detections", "", r"evaluate\.detections: "),
+        ("train.lr_drops", [7, 250], r"train\.lr_drops: \[250\] .* train\.epochs is 8;"),
+        ("train.epochs", 7, r"train\.lr_drops: \[7\] .* train\.epochs is 7;"),
+        ("epochs", 8, r"params\.yaml: epochs is no parameter$"),
+        ("5", 8, r"params\.yaml: 5 is no parameter$"),
+        ("data", "x" * 1000, r"data: .{,200}$"),
         ("ablations", ["every_module"], "ablations: every_module is sg_hrnet_small itself"),
     ],
 )
@@ -89,12 +98,49 @@ def test_of_a_misspelt_key_the_misspelling_is_named(changed):
         params.load(path)
 
 
-def test_a_missing_or_broken_file_says_what_to_do(tmp_path):
-    with pytest.raises(params.ParamsError, match="make profile NAME=demo"):
-        params.load(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("radius: [5\n")
-    with pytest.raises(params.ParamsError, match="is not YAML"):
-        params.load(tmp_path / "params.yaml")
+def test_a_missing_block_is_named(changed):
+    path = changed("radius", 5)
+    raw = yaml.safe_load(path.read_text())
+    del raw["train"]
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(params.ParamsError, match=r"params\.yaml: train is missing$"):
+        params.load(path)
+
+
+ALIASES = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n" for before, after in pairwise("abcdefghijklmnop")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is missing; `make profile NAME=demo`"),
+        ("", "must hold keys and values; `make profile NAME=demo`"),
+        ("# all of it is a comment\n", "must hold keys and values"),
+        ("- radius\n- 5\n", "must hold keys and values"),
+        ("radius: [5\n", "is not YAML: .*, in line 2$"),
+        ("radius: 5\n5: 5\n", "is not YAML: the key 5 is no text, in line 2$"),
+        ("? [radius, 5]\n: 5\n", "is not YAML: the key .* is no text"),
+        ("2024-01-01: 5\n", "is not YAML: the key .* is no text"),
+        ("!!map [radius]: 5\n", "is not YAML"),
+        ("radius: !!python/object/apply:os.getcwd []\n", "is not YAML: could not determine a constructor"),
+        ("radius: 2024-13-45\n", "is not YAML: month must be"),
+        ("radius: " + "1" * 5000, "is not YAML: "),
+        ("radius: " + "[" * 100_000, "is not YAML: "),
+        ("train: &train {epochs: 8}\ndata: *train\n", r"is not YAML: an alias \(\*\) .*, in line 2$"),
+        (ALIASES, "is not YAML: an alias"),
+        ("radius: \0", "is not YAML"),
+        ("radius: \ud800".encode("utf-8", "surrogatepass"), "is no text"),
+    ],
+)
+def test_a_missing_or_broken_file_says_what_to_do(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(params.ParamsError, match=message) as error:
+        params.load(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_sweep_is_3_5_9_and_radius_each_once(changed):
@@ -103,19 +149,14 @@ def test_the_sweep_is_3_5_9_and_radius_each_once(changed):
     assert params.load(changed("radius", 7)).radii("coco") == [7]
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
-def test_profiles_are_complete_and_explain_the_same_keys(profile):
-    assert params.load(profile).profile == profile.stem
-
-    def keys(path):
-        raw = yaml.safe_load(path.read_text())
-        return [(group, list(value) if isinstance(value, dict) else None) for group, value in raw.items()]
-
-    assert keys(profile) == keys(ROOT / "profiles" / "demo.yaml")
+def test_comments_name_every_network_and_ablation():
+    lines = (ROOT / "profiles" / "demo.yaml").read_text().splitlines()
+    words = {word for line in lines if line.startswith("#") for word in line.split()}
+    assert {*NETWORKS, *VARIANTS} <= words
 
 
 def test_the_paper_profile_is_the_papers_protocol():
-    p = params.load(ROOT / "profiles" / "paper.yaml")
+    p = params.parse(profiles.merged("paper", ROOT / "profiles"), "paper")
     assert (p.input.size, p.heatmap.sigma, p.loss.lambda_) == ((256, 192), 2, 0.002)
     assert (p.train.epochs, p.train.batch_size, p.train.lr, p.train.lr_drops) == (210, 32, 0.001, [170, 200])
     assert (p.augment.rotation_std, p.augment.scale_std, p.augment.rotation) == (45, 0.35, 0.6)
@@ -123,11 +164,11 @@ def test_the_paper_profile_is_the_papers_protocol():
     assert (p.baselines, p.guided, p.radius) == (["hrnet_w32"], "sg_hrnet_w32", 5)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("radius", [5, 7])
 def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_path, profile, radius):
     text = (
-        profile.read_text()
+        profiles.merged(profile, ROOT / "profiles")
         .replace("radius: 5\n", f"radius: {radius}\n")
         .replace("seeds: [0]", "seeds: [0, 1]")
     )
@@ -139,7 +180,7 @@ def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_
     listed = subprocess.run(
         [*dvc, "stage", "list"], cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout
-    named = {f"{run.dataset}/{run.name}" for run in params.load(tmp_path / "params.yaml").runs()}
+    named = {f"{run.dataset}/{run.name}" for run in named_by(params.load(tmp_path / "params.yaml"))}
     outputs = [word for line in listed.splitlines() for word in line.split()]
     assert {word.removeprefix("results/") for word in outputs if word.startswith("results/")} == named
     stages = [line.split()[0] for line in listed.splitlines()]

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import models, params, predict
+from pipeline import params, predict
 from pipeline.codec import crop
 from pipeline.evaluation import inference
+from pipeline.networks import NETWORKS
 from pipeline.people import crop_of_box, table
-from tests.conftest import ROOT, write_run
+from tests.conftest import ROOT, Pictures, write_run
 
 CPU = torch.device("cpu")
 BOX = np.array([60.0, 30.0, 80.0, 170.0])
 
 
 def run_of(folder, model="sg_hrnet_small"):
-    settings = params.load(ROOT / "profiles" / "demo.yaml").model_dump(mode="json", by_alias=True)
-    return write_run(folder, "coco", model, 5, settings)
+    radius = 5 if model.startswith("sg_") else None
+    return write_run(folder, "coco", model, radius, params.load(ROOT / "params.yaml"))
 
 
 @pytest.fixture
@@ -29,29 +30,26 @@ def image():
 
 def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
     folder = run_of(tmp_path / "runs" / "coco" / "a")
-    _, network, p = inference.load(folder)
-    center, scale = crop_of_box(BOX[None], p.input.size)
+    record, network = inference.load(folder)
+    given = record.settings.input
+    center, scale = crop_of_box(BOX[None], given.size)
     zeros = np.zeros((1, 17))
     people = table(
         "coco", "val", ["a.png"], image_id=[1], person_id=[1], box=BOX[None], center=center, scale=scale,
         joints=np.zeros((1, 17, 2)), labelled=zeros, visible=zeros, head_size=[np.nan], area=[1],
     )  # fmt: skip
 
-    class Store:
-        def read(self, name):
-            return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-
-    p.evaluate, p.compute = (
-        params.load("profiles/demo.yaml").evaluate,
-        params.load("profiles/demo.yaml").compute,
-    )
-    p.compute = p.compute.model_copy(update={"workers": 0})
-    expected = inference.predict(network, people, Store(), p, CPU)
-    found = predict.predict(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), BOX, folder, CPU)
-    np.testing.assert_allclose(found["image_xy"], expected.image_xy[0], atol=1e-9)
-    np.testing.assert_allclose(found["score"], expected.score[0], rtol=1e-6)
+    store = Pictures(image.shape[:2])
+    store.data["a.png"] = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    expected = inference.Inference(network, given, CPU).predict(people, store)
+    prediction = predict.predict(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), BOX, folder, CPU)
+    np.testing.assert_allclose(prediction["image_xy"], expected.image_xy[0], atol=1e-9)
+    np.testing.assert_allclose(prediction["score"], expected.score[0], rtol=1e-6)
     # Random weights may drive a sigmoid to its float32 ends, but not past them.
-    assert found["maps"].shape == (4, 32, 24) and 0 <= found["maps"].min() < found["maps"].max() <= 1
+    assert (
+        prediction["maps"].shape == (4, 32, 24)
+        and 0 <= prediction["maps"].min() < prediction["maps"].max() <= 1
+    )
 
 
 @pytest.mark.parametrize("model", ["hrnet_small", "sg_hrnet_small"])
@@ -69,7 +67,7 @@ def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, mode
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run", "coco/b"], "runs/coco/b holds no trained run"),
+        (["--run", "coco/b"], r"runs/coco/b/run\.json is not there"),
         (["--run", "elsewhere"], "must be dataset/run"),
         (["--run", "coco/a", "--box", "1,2,3"], "x,y,width,height"),
         (["--run", "coco/a", "--box", "1,2,-3,4"], "x,y,width,height"),
@@ -101,17 +99,17 @@ def test_a_picture_under_another_format_s_name_is_refused(tmp_path, monkeypatch)
 
 def test_weights_of_another_network_are_refused(tmp_path):
     folder = run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
-    run = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**run, "model": "sg_hrnet_small"}))
+    record = json.loads((folder / "run.json").read_text())
+    record["settings"]["model"]["small"]["width"] = 8
+    (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"weights of another network than its run\.json"):
         inference.load(folder)
 
 
-def test_every_model_of_a_run_can_be_built_from_its_run_json():
-    p = params.load("profiles/demo.yaml").model_dump(mode="json", by_alias=True)
-    run = {"joints": 16, "params": p, "ablation": None}
-    for model in models.NAMES:
+def test_every_small_network_can_be_built_from_its_record(tmp_path):
+    p = params.load(ROOT / "params.yaml")
+    for model, network in NETWORKS.items():
         if model.endswith("small"):
-            network, settings = inference.build({**run, "model": model})
-            assert settings.input.heatmap_size == (32, 24)
-            assert sum(w.numel() for w in network.parameters()) > 1e5
+            folder = write_run(tmp_path / model, "mpii", model, 5 if network.backbone else None, p)
+            record, built = inference.load(folder)
+            assert record.run.model == model and sum(w.numel() for w in built.parameters()) > 5e4

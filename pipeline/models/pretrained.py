@@ -17,7 +17,16 @@ from torch import Tensor, nn
 from pipeline.weights import CheckpointError, check_hash, published
 
 PREFIX = re.compile(r"^(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
-HEAD = {"deconv_layers", "final_layer", "guidance", "global_net", "refine_net", "attention", "head", "quality"}
+HEAD = {
+    "deconv_layers",
+    "final_layer",
+    "guidance",
+    "global_net",
+    "refine_net",
+    "attention",
+    "head",
+    "quality",
+}
 """Modules made for poses, which no ImageNet file holds."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline import paths
 from pipeline.params import Params
+from pipeline.runs import named_by
 
 _PACKAGES = (
     "torch",
@@ -37,7 +38,7 @@ def write(path: Path, params: Params) -> None:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        "mlflow": _mlflow({(run.dataset, run.name) for run in params.runs()}),
+        "mlflow": _mlflow({(run.dataset, run.name) for run in named_by(params)}),
     }
     text = html.escape(json.dumps(facts, indent=2), quote=False)
     path.write_text(
@@ -65,7 +66,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _mlflow(runs: set[tuple[str, str]]) -> list[dict]:
+def _mlflow(runs: set[tuple[str, str]]) -> list[dict[str, str | None]]:
     """The latest MLflow run of each training, read from the store without importing MLflow; none without it."""
     store = Path(paths.mlflow_store().removeprefix("sqlite:///"))
     if not store.is_file():
@@ -74,7 +75,7 @@ def _mlflow(runs: set[tuple[str, str]]) -> list[dict]:
                join experiments e on e.experiment_id = r.experiment_id
                where r.lifecycle_stage = 'active' order by r.start_time"""
     names = {f"{dataset}/{run}" for dataset, run in runs}
-    latest = {}
+    latest: dict[str, dict[str, str | None]] = {}
     try:
         with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
             for experiment, name, uuid, start, end in connection.execute(query):

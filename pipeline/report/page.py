@@ -2,21 +2,32 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import yaml
 
 from pipeline import paths
+from pipeline.datasets import DATASETS
+from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
 from pipeline.report import figures as figures_
+from pipeline.report import paper
 from pipeline.report import tables as tables_
-from pipeline.report.results import Group, Results, boxes, main_metric, printable
+from pipeline.report.claims import Claim
+from pipeline.report.figures import Figure
+from pipeline.report.figures.style import GRID, INK
+from pipeline.report.results import Group, Results, printable
+from pipeline.report.tables import Table, forms
+from pipeline.report.tables.rows import data_name, method, words
 
 PAPER = "https://doi.org/10.18280/ts.410522"
-_REPORTED = (("table1", "hrnet_w32", "Mean"), ("table2", "hrnet_w32", "AP"))
 # Matplotlib writes colours into its SVG; in the page those of ink follow the reader's light or dark theme.
-_INK = {figures_.INK: "--figure-ink", figures_.GRID: "--figure-grid"}
+_INK = {INK: "--figure-ink", GRID: "--figure-grid"}
+# Of differences in the claims; two of all others.
+_DECIMALS = {"parameters": 0, "percent": 1}
 
 
 def write(results: Results, out: Path) -> None:
@@ -24,48 +35,47 @@ def write(results: Results, out: Path) -> None:
     paths.emptied(out)
     tables, claims = tables_.make(results), claims_.judge(results)
     for table in tables:
-        (out / f"{table.name}.csv").write_text(tables_.to_csv(table))
-        (out / f"{table.name}.md").write_text(tables_.to_markdown(table))
-        (out / f"{table.name}.tex").write_text(tables_.to_latex(table))
+        (out / f"{table.name}.csv").write_text(forms.to_csv(table))
+        (out / f"{table.name}.md").write_text(forms.to_markdown(table))
+        (out / f"{table.name}.tex").write_text(forms.to_latex(table))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
     drawn = figures_.draw(results, tables, out)
     (out / "index.html").write_text(render(results, tables, claims, drawn))
 
 
-def summary(results: Results) -> dict[str, dict[str, float]]:
+def summary(results: Results) -> dict[str, dict[str, float | None]]:
     """The main metric of each dataset, short enough for `dvc exp show`: baseline, guided at `radius`, gain."""
-    found = {}
+    content = {}
+    backbone = NETWORKS[results.params.guided].backbone or ""
     for dataset in results.params.datasets:
-        metric = main_metric(dataset)
-        for box in boxes(dataset):
+        metric = DATASETS[dataset].METRIC
+        for box in metric.boxes:
             values = {}
             for group in results.of(dataset):
                 means = results.values(group, box)
                 if means is not None:
-                    values[_short(group, results)] = means[metric]
+                    values[_short(group, results)] = means[metric.main]
             if not values:
                 continue
-            baseline = results.params.guided.removeprefix("sg_")
-            if "sg" in values and baseline in values:
-                values["gain"] = values["sg"] - values[baseline]
-            name = dataset if box in (None, "ground_truth") else f"{dataset}_{box}"
-            found[name] = {key: None if value != value else round(value, 2) for key, value in values.items()}
-    return found
+            if "guided" in values and backbone in values:
+                values["gain"] = values["guided"] - values[backbone]
+            name = dataset if box == metric.boxes[0] else f"{dataset}_{box}"
+            content[name] = {key: None if v != v else round(v, 2) for key, v in values.items()}
+    return content
 
 
 def _short(group: Group, results: Results) -> str:
-    if group.checkpoint:
-        return group.name
-    if group.ablation:
-        return group.ablation
-    if group.radius is None:
-        return group.model
-    return "sg" if group.radius == results.params.radius else f"sg_r{group.radius}"
+    run = group.run
+    if run.checkpoint or run.ablation:
+        return run.checkpoint or run.ablation or ""
+    if run.radius is None:
+        return run.model
+    return "guided" if run.radius == results.params.radius else f"guided_r{run.radius}"
 
 
 def render(
-    results: Results, tables: list[tables_.Table], claims: list[claims_.Claim], drawn: list[figures_.Figure]
+    results: Results, tables: Sequence[Table], claims: Sequence[Claim], drawn: Sequence[Figure]
 ) -> str:
     """The page as one file that needs no other; environment.html beside it adds what differs by run."""
     environment = jinja2.Environment(
@@ -75,101 +85,131 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": tables_.number, "signed": _signed, "slug": _slug}
+    environment.filters |= {"number": forms.number, "signed": forms.signed, "slug": _slug, "words": words}
+    on_paper, on_networks = claims_.whatever_the_data()
+    demo = [group for group in results.groups if group.first.record.data.source == "demo"]
     return environment.get_template("page.html.j2").render(
         paper=PAPER,
         params=results.params,
         parameters=yaml.safe_dump(
             printable(results.params), sort_keys=False, default_flow_style=None, width=100
         ),
-        datasets=tables_.DATASETS,
-        demo=[g for g in results.groups if g.data["source"] == "demo"],
-        partial=[g for g in results.groups if g.data["source"] != "demo" and not g.full_size],
+        demo=demo,
+        partial=_partial(results),
         headlines=_headlines(results),
-        reported_gains=[tables_.reported_gain(*place) for place in _REPORTED],
-        reported_pairs=[tables_.reported_pair(*place) for place in _REPORTED],
+        reported=_reported(),
         by_number=claims_.by_number(claims),
-        titles=claims_.TITLES,
+        titles=paper.titles(),
+        on_paper=" and ".join(map(str, on_paper)),
+        on_networks=" and ".join(map(str, on_networks)),
         counts=claims_.counts(claims),
         glance=claims_.at_a_glance(claims),
+        difference=_difference,
         tables=tables,
-        tables_=tables_,
-        notes=tables_.notes(),
-        notes_of=tables_.notes_of,
+        forms=forms,
+        notes=paper.notes(),
+        notes_of=paper.notes_of,
         figures={figure.name: figure for figure in drawn},
+        pictures=[figure.name for figure in drawn if figure.picture],
         embedded=_embedded,
         runs=_runs(results),
         left_out=tables_.left_out(results),
     )
 
 
-def _headlines(results: Results) -> list[dict]:
+def _partial(results: Results) -> str:
+    """How many people of which datasets, where they are real and not all."""
+    groups = {
+        g.dataset: g for g in results.groups if not g.full_size and g.first.record.data.source != "demo"
+    }
+    return ", ".join(
+        f"{group.first.people} people of {DATASETS[name].TITLE}" for name, group in groups.items()
+    )
+
+
+def _headlines(results: Results) -> list[dict[str, Any]]:
     """For each dataset and kind of box: the guided network against its backbone, the page's first answer."""
-    found = []
+    lines = []
     for dataset in results.params.datasets:
-        guided, baseline = results.guided(dataset), results.baseline(dataset)
-        if guided is None or baseline is None:
-            continue
-        metric = main_metric(dataset)
-        for box in boxes(dataset):
-            pair = [results.estimates(group, box) for group in (guided, baseline)]
-            if None in pair:
+        pair, metric = results.pair(dataset), DATASETS[dataset].METRIC
+        for box in metric.boxes if pair else ():
+            estimates = [results.estimates(group, box) for group in pair or ()]
+            values = [estimate[metric.main] for estimate in estimates if estimate is not None]
+            if pair is None or len(values) < 2:
                 continue
-            found.append(
+            lines.append(
                 {
-                    "dataset": tables_.DATASETS[dataset],
-                    "data": tables_.data_name(guided),
-                    "metric": "AP" if metric == "AP" else "mean PCKh@0.5",
-                    "box": tables_.BOXES[box],
-                    "names": (tables_.method(guided), tables_.method(baseline)),
-                    "pair": [estimates[metric] for estimates in pair],
-                    "gain": pair[0][metric] - pair[1][metric],
-                    "seeds": len(guided.runs),
-                    "full_size": guided.full_size,
+                    "data": data_name(pair[0]),
+                    "points": metric.title + (f", {words(box)} boxes" if len(metric.boxes) > 1 else ""),
+                    "names": [method(group) for group in pair],
+                    "pair": values,
+                    "gain": values[0] - values[1],
+                    "seeds": len(pair[0].runs),
+                    "full_size": pair[0].full_size,
                 }
             )
-    return found
+    return lines
 
 
-def _runs(results: Results) -> list[dict]:
+def _reported() -> dict[str, Any]:
+    """The paper's own first answer, from those of its tables that have one."""
+    sheets = [sheet for sheet in paper.sheets().values() if sheet.other]
+    mains = [DATASETS[sheet.dataset].METRIC for sheet in sheets]
+    pairs = [s.pair(s.row, s.other, metric.main) for s, metric in zip(sheets, mains, strict=True)]
+    return {
+        "gains": [s.gain(s.row, s.other, metric.main) for s, metric in zip(sheets, mains, strict=True)],
+        "points": " / ".join(
+            f"of {metric.title} on {DATASETS[s.dataset].TITLE}"
+            for s, metric in zip(sheets, mains, strict=True)
+        ),
+        "names": [NETWORKS[sheets[0].line(key).model].title for key in (sheets[0].row, sheets[0].other)],
+        "numbers": [" / ".join(forms.printed(pair[side]) for pair in pairs) for side in (0, 1)],
+    }
+
+
+def _difference(claim: Claim) -> str:
+    """A claim's measured difference with its interval, as people read it; empty where there is none."""
+    if claim.difference is None:
+        return ""
+    percent = "%" if claim.unit == "percent" else ""
+    decimals = _DECIMALS.get(claim.unit, 2)
+    value, low, high = (
+        forms.signed(number, decimals) + percent for number in (claim.difference, claim.low, claim.high)
+    )
+    return value if claim.low is None else f"{value} [{low}, {high}]"
+
+
+def _runs(results: Results) -> list[dict[str, Any]]:
     """Where the numbers come from, a mapping for each run."""
-    found = []
-    for group in results.groups:
-        for run, metrics in zip(group.runs, group.metrics, strict=True):
-            found.append(
-                {
-                    "id": f"{run.dataset}/{run.name}",
-                    "method": tables_.method(group),
-                    "seed": metrics.get("seed"),
-                    "facts": metrics,
-                    "data": tables_.data_name(group),
-                    "precision": group.precision,
-                    "results": str(paths.results(run.dataset, run.name)),
-                }
-            )
-    return found
+    return [
+        {
+            "id": f"{run.dataset}/{run.name}",
+            "run": run,
+            "method": method(group),
+            "evaluation": evaluation,
+            "record": evaluation.record,
+            "data": data_name(group),
+            "results": str(paths.results(run.dataset, run.name)),
+        }
+        for group in results.groups
+        for run, evaluation in zip(group.runs, group.evaluations, strict=True)
+    ]
 
 
-def _embedded(figure: figures_.Figure) -> str:
+def _embedded(figure: Figure) -> str:
     """A figure as a data URI; the ink of a drawing follows the theme of the page."""
     content = figure.path.read_bytes()
-    if figure.path.suffix != ".svg":
+    if figure.picture:
         return "data:image/png;base64," + base64.b64encode(content).decode()
     text = content.decode()
     style = (
-        f"<style>:root{{--figure-ink:{figures_.INK};--figure-grid:{figures_.GRID}}}"
+        f"<style>:root{{--figure-ink:{INK};--figure-grid:{GRID}}}"
         "@media(prefers-color-scheme:dark){:root{--figure-ink:#d6d3cc;--figure-grid:#45484d}}</style>"
     )
     for colour, variable in _INK.items():
         text = text.replace(colour, f"var({variable})")
     head, rest = text.split("<defs>", 1)
     return "data:image/svg+xml;base64," + base64.b64encode(f"{head}{style}<defs>{rest}".encode()).decode()
-
-
-def _signed(value: float | None, decimals: int = 2) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def _slug(text: str) -> str:

@@ -1,27 +1,25 @@
 """What was measured: the results of exactly the runs that the parameters name, with 95% intervals."""
 
-import json
 import shutil
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import paths
 from pipeline.datasets import DATASETS
-from pipeline.metrics import bootstrap, oks, pckh
-from pipeline.params import Params, Run
+from pipeline.metrics import Array, Metric, Samples, bootstrap
+from pipeline.networks import NETWORKS
+from pipeline.params import Params
+from pipeline.runs import Evaluation, Run, named_by
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BOXES = ("ground_truth", "detected")
-
-
-class MissingResult(ValueError):
-    """A run that the parameters name has no results; the message names the file."""
+Summary = Callable[[Samples, Array], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -42,55 +40,36 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Group:
-    """One row of the tables: the same training from each seed. `metrics` and `folders` are by seed."""
+    """One row of the tables: the same training from each seed. `evaluations` and `folders` are by seed."""
 
-    runs: tuple[Run, ...]
-    metrics: tuple[dict, ...]
+    evaluations: tuple[Evaluation, ...]
     folders: tuple[Path, ...]
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(evaluation.record.run for evaluation in self.evaluations)
+
+    @property
+    def first(self) -> Evaluation:
+        """The first seed's, for what all of them share."""
+        return self.evaluations[0]
+
+    @property
+    def run(self) -> Run:
+        return self.first.record.run
+
+    @property
     def dataset(self) -> str:
-        return self.runs[0].dataset
+        return self.run.dataset
 
     @property
-    def model(self) -> str:
-        return self.metrics[0]["model"]
-
-    @property
-    def radius(self) -> int | None:
-        return self.metrics[0].get("radius")
-
-    @property
-    def ablation(self) -> str | None:
-        return self.metrics[0].get("ablation")
-
-    @property
-    def checkpoint(self) -> str | None:
-        return self.metrics[0].get("checkpoint")
-
-    @property
-    def name(self) -> str:
-        """The runs' name without the seed."""
-        name, seed = self.runs[0].name, f"-s{self.runs[0].seed}"
-        return name.removesuffix(seed)
-
-    @property
-    def data(self) -> dict:
-        return self.metrics[0]["data"]
+    def metric(self) -> Metric:
+        return DATASETS[self.dataset].METRIC
 
     @property
     def full_size(self) -> bool:
         """Whether these are all the people of the real dataset, so that claims about it can be judged."""
-        return self.data["source"] != "demo" and all(metrics["data"]["full_size"] for metrics in self.metrics)
-
-    @property
-    def people(self) -> int:
-        return self.metrics[0]["people"]
-
-    @property
-    def precision(self) -> str | None:
-        """What it was trained in: float32 or bfloat16; unknown of somebody else's weights."""
-        return self.metrics[0]["train_params"]["train"].get("precision")
+        return all(e.full_size and e.record.data.source != "demo" for e in self.evaluations)
 
     def history(self, seed: int = 0) -> "pd.DataFrame":
         """history.csv of one of the runs, blanks as nan."""
@@ -100,12 +79,20 @@ class Group:
         try:
             return pd.read_csv(path)
         except FileNotFoundError:
-            raise MissingResult(f"{path} is missing; run the stage `evaluate` again") from None
+            raise ValueError(f"{path} is not there; run the stage `evaluate` again") from None
 
-    def samples(self, seed: int = 0) -> dict[str, np.ndarray]:
-        return _arrays(self.folders[seed] / "samples.npz")
+    def histories(self) -> "list[pd.DataFrame]":
+        return [self.history(seed) for seed in range(len(self.runs))]
 
-    def examples(self, seed: int = 0) -> dict[str, np.ndarray] | None:
+    def samples(self, box: str, seed: int = 0) -> dict[str, Array]:
+        """One of the runs' samples under a kind of person box, as the metric takes them."""
+        return _arrays(self.folders[seed] / "samples.npz", f"{box}_")
+
+    def map_iou(self, seed: int = 0) -> Array:
+        """Each person's IoU of the four maps with the true one, (N, 4), 0 to 1."""
+        return _arrays(self.folders[seed] / "samples.npz", "map_")["iou"]
+
+    def examples(self, seed: int = 0) -> dict[str, Array] | None:
         path = self.folders[seed] / "examples.npz"
         return _arrays(path) if path.is_file() else None
 
@@ -116,7 +103,7 @@ def remove_stale(params: Params, root: Path = Path("results")) -> list[Path]:
     DVC's stage `report` depends on the whole folder, so that a radius tried before would change its hash.
     The folders stay in DVC's cache: naming them again brings them back without training.
     """
-    named = {root / run.dataset / run.name for run in params.runs()}
+    named = {root / run.dataset / run.name for run in named_by(params)}
     stale = [
         folder
         for dataset in sorted(root.iterdir() if root.is_dir() else [])
@@ -136,176 +123,157 @@ class Results:
     def __init__(self, params: Params, root: Path = Path(".")):
         self.params, self.root = params, root
         self.groups = self._read()
-        self._estimates: dict[tuple, dict[str, Estimate]] = {}
+        self._estimates: dict[tuple[str, str, str], dict[str, Estimate] | None] = {}
+        self._weights: dict[int, Array] = {}
 
     def _read(self) -> list[Group]:
-        rows: dict[tuple, list] = {}
-        for run in self.params.runs():
+        rows: dict[tuple[str, str], list[tuple[Evaluation, Path]]] = {}
+        for run in named_by(self.params):
             folder = self.root / paths.results(run.dataset, run.name)
             path = folder / "metrics.json"
-            try:
-                metrics = json.loads(path.read_text())
-            except FileNotFoundError:
-                raise MissingResult(
-                    f"{path} is missing; `dvc repro` trains and evaluates {run.name}"
-                ) from None
-            except json.JSONDecodeError:
-                raise MissingResult(
-                    f"{path} is not JSON; run the stage `evaluate` of {run.name} again"
-                ) from None
-            seedless = run.name.removesuffix(f"-s{run.seed}")
-            rows.setdefault((run.dataset, seedless), []).append((run, metrics, folder))
-        return [Group(*(tuple(column) for column in zip(*row, strict=True))) for row in rows.values()]
+            evaluation = Evaluation.load(path)
+            if evaluation.record.run != run:
+                raise ValueError(
+                    f"{path} is of {evaluation.record.run}, and not of {run}; run `dvc repro` again"
+                )
+            rows.setdefault((run.dataset, run.configuration), []).append((evaluation, folder))
+        return [Group(*zip(*row, strict=True)) for row in rows.values()]
 
     def of(self, dataset: str) -> list[Group]:
         return [group for group in self.groups if group.dataset == dataset]
 
     def baseline(self, dataset: str) -> Group | None:
         """The guided network's own backbone, without guidance."""
-        return self._find(dataset, self.params.guided.removeprefix("sg_"), None, None)
+        return self._find(dataset, NETWORKS[self.params.guided].backbone, None, None)
 
     def guided(self, dataset: str, radius: int | None = None) -> Group | None:
         """The guided network, at `radius` of the parameters unless told."""
         return self._find(dataset, self.params.guided, radius or self.params.radius, None)
 
-    def ablation(self, dataset: str, ablation: str) -> Group | None:
-        found = [group for group in self.of(dataset) if group.ablation == ablation]
-        return found[0] if found else None
+    def pair(self, dataset: str) -> tuple[Group, Group] | None:
+        """The guided network and its backbone, where both were measured."""
+        guided, baseline = self.guided(dataset), self.baseline(dataset)
+        return None if guided is None or baseline is None else (guided, baseline)
 
-    def _find(self, dataset: str, model: str, radius: int | None, ablation: str | None) -> Group | None:
+    def ablation(self, dataset: str, ablation: str) -> Group | None:
+        groups = [group for group in self.of(dataset) if group.run.ablation == ablation]
+        return groups[0] if groups else None
+
+    def _find(
+        self, dataset: str, model: str | None, radius: int | None, ablation: str | None
+    ) -> Group | None:
         for group in self.of(dataset):
-            run = group.runs[0]
-            if group.checkpoint is None and (run.model, run.radius, run.ablation) == (
-                model,
-                radius,
-                ablation,
-            ):
+            run = group.run
+            if run.checkpoint is None and (run.model, run.radius, run.ablation) == (model, radius, ablation):
                 return group
         return None
 
-    def values(self, group: Group, box: str | None = None) -> dict[str, float] | None:
-        """Each metric's mean over seeds, percent; None for detected boxes without a detector's file."""
-        by_seed = [_metrics(metrics, box) for metrics in group.metrics]
-        if any(metrics is None for metrics in by_seed):
+    def values(self, group: Group, box: str) -> dict[str, float] | None:
+        """Each metric's mean over seeds, percent; None for a kind of box that was not measured."""
+        by_seed = self._by_seed(group, box)
+        if by_seed is None:
             return None
-        return {
-            name: _mean([metrics.get(name) for metrics in by_seed]) for name in metric_names(group.dataset)
-        }
+        return {name: float(np.mean([v[name] for v in by_seed])) for name in group.metric.columns}
 
-    def estimates(self, group: Group, box: str | None = None) -> dict[str, Estimate] | None:
+    def estimates(self, group: Group, box: str) -> dict[str, Estimate] | None:
         """Each metric with its interval: images resampled (the same for each run of a dataset), and seeds."""
-        key = (group.dataset, group.name, box)
+        key = (group.dataset, group.run.configuration, box)
         if key not in self._estimates:
-            values = self.values(group, box)
-            self._estimates[key] = None if values is None else self._estimate(group, box, values)
+            by_seed = self._by_seed(group, box)
+            self._estimates[key] = (
+                None if by_seed is None else self._intervals(group, box, by_seed, group.metric.summarise)
+            )
         return self._estimates[key]
 
-    def joints(self, group: Group) -> dict[str, Estimate]:
-        """PCKh@0.5 of each joint of a PCKh dataset, as `estimates`."""
-        names = DATASETS[group.dataset].KEYPOINTS.names
-
-        def per_joint(samples, weights):
-            return dict(zip(names, np.moveaxis(pckh.per_joint(samples, 0.5, weights), -1, 0), strict=True))
-
-        by_seed = [per_joint(group.samples(seed), None) for seed in range(len(group.runs))]
-        return self._intervals(group, by_seed, pckh.images, per_joint)
+    def parts(self, group: Group, box: str) -> dict[str, Estimate] | None:
+        """As `estimates`, taken apart as finely as the metric allows."""
+        if self._by_seed(group, box) is None:
+            return None
+        by_seed = [group.metric.parts(group.samples(box, seed)) for seed in range(len(group.runs))]
+        if tuple(by_seed[0]) == group.metric.columns:
+            return self.estimates(group, box)
+        return self._intervals(group, box, by_seed, group.metric.parts)
 
     def map_iou(self, group: Group) -> Estimate | None:
-        """Mean IoU of a PCKh dataset's four maps with the target, percent; None where there are no maps."""
-        if any(metrics.get("map_iou") is None for metrics in group.metrics):
-            return None
+        """Mean IoU of the four maps with the target, percent.
 
-        def summarise(samples, weights):
+        None without maps, and where the metric's samples are not by person, so that nobody's image is known.
+        """
+        by_seed = [e.map_iou for e in group.evaluations if e.map_iou is not None]
+        box, ious = group.metric.boxes[0], [group.map_iou(seed) for seed in range(len(by_seed))]
+        if len(by_seed) < len(group.runs) or len(ious[0]) != len(group.samples(box)["image_id"]):
+            return None
+        samples = [group.samples(box, seed) | {"map_iou": iou} for seed, iou in enumerate(ious)]
+
+        def summarise(samples: Samples, weights: Array) -> dict[str, Array]:
             # A person counts as often as the image it is in.
-            person = weights[:, np.searchsorted(pckh.images(samples), samples["image_id"])].astype(float)
+            image = np.searchsorted(group.metric.images(samples), samples["image_id"])
+            person = weights[:, image].astype(float)
             return {"IoU": 100 * person @ samples["map_iou"].mean(1) / person.sum(1)}
 
-        by_seed = [{"IoU": 100 * float(np.mean(metrics["map_iou"]))} for metrics in group.metrics]
-        return self._intervals(group, by_seed, pckh.images, summarise)["IoU"]
+        values = [{"IoU": 100 * float(np.mean(iou))} for iou in by_seed]
+        return self._intervals(group, box, values, summarise, samples)["IoU"]
 
-    def _estimate(self, group: Group, box: str | None, values: dict[str, float]) -> dict[str, Estimate]:
-        by_seed = [
-            {name: _nan(_metrics(metrics, box).get(name)) for name in values} for metrics in group.metrics
-        ]
-        if box is not None:
-            return self._intervals(
-                group,
-                by_seed,
-                lambda samples: oks.images(samples, box),
-                lambda samples, weights: oks.summarise(samples, box, weights),
-            )
-        keypoints = DATASETS[group.dataset].KEYPOINTS
-        return self._intervals(
-            group, by_seed, pckh.images, lambda samples, weights: pckh.summarise(samples, keypoints, weights)
-        )
+    def _by_seed(self, group: Group, box: str) -> list[dict[str, float]] | None:
+        scores = [evaluation.scores.get(box) for evaluation in group.evaluations]
+        known = [values for values in scores if values is not None]
+        if len(known) < len(scores):
+            return None
+        return [{name: _nan(values[name]) for name in group.metric.columns} for values in known]
 
-    def _intervals(self, group: Group, by_seed: list[dict], images, summarise) -> dict[str, Estimate]:
-        report, draws = self.params.report, []
-        for seed in range(len(group.runs)):
-            samples = group.samples(seed)
-            weights = bootstrap.weights(len(images(samples)), report.resamples, report.seed)
-            found = summarise(samples, weights)
-            draws.append({name: found[name] for name in by_seed[0]})
-        replicates = bootstrap.over_seeds(by_seed, draws, f"{group.dataset}/{group.name}")
+    def _intervals(
+        self,
+        group: Group,
+        box: str,
+        by_seed: Sequence[Mapping[str, float]],
+        summarise: Summary,
+        samples: Sequence[Samples] | None = None,
+    ) -> dict[str, Estimate]:
+        draws = []
+        for each in samples or [group.samples(box, seed) for seed in range(len(group.runs))]:
+            drawn = summarise(each, self._weights_of(len(group.metric.images(each))))
+            draws.append({name: drawn[name] for name in by_seed[0]})
+        replicates = bootstrap.over_seeds(by_seed, draws, f"{group.dataset}/{group.run.configuration}")
         estimates = {}
         for name in by_seed[0]:
             values = [one[name] for one in by_seed]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
             # With two or three seeds Student's interval may reach beyond what a percentage can be.
-            interval = np.clip(bootstrap.interval(replicates[name]), 0, 100).tolist()
-            estimates[name] = Estimate(float(np.mean(values)), *interval, spread, replicates[name])
+            low, high = np.clip(bootstrap.interval(replicates[name]), 0, 100).tolist()
+            estimates[name] = Estimate(float(np.mean(values)), low, high, spread, replicates[name])
         return estimates
 
-    def foreground(self, group: Group) -> float | None:
-        """The share of heatmap pixels that the maps of the training people mark at the group's radius."""
-        statistics = group.metrics[0].get("foreground")
-        return statistics["train"]["foreground_share"] if statistics else None
+    def _weights_of(self, images: int) -> Array:
+        if images not in self._weights:
+            report = self.params.report
+            self._weights[images] = bootstrap.weights(images, report.resamples, report.seed)
+        return self._weights[images]
 
 
-def printable(params: Params) -> dict:
+def printable(params: Params) -> dict[str, Any]:
     """All parameters but `compute`, on which no stage depends. Of paths only the name: they tell of a machine."""
-    found = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
-    if found["data"]["source"] not in ("demo", "official"):
-        found["data"]["source"] = "folder"
+    tree = params.model_dump(mode="json", by_alias=True, exclude={"compute"})
+    if tree["data"]["source"] not in ("demo", "official"):
+        tree["data"]["source"] = "folder"
     for group, key in (
-        (found["model"], "pretrained"),
-        (found["evaluate"], "detections"),
-        *((checkpoint, "file") for checkpoint in found["checkpoints"]),
+        (tree["model"], "pretrained"),
+        (tree["evaluate"], "detections"),
+        *((checkpoint, "file") for checkpoint in tree["checkpoints"]),
     ):
         group[key] = group[key] and Path(group[key]).name
-    return found
-
-
-def metric_names(dataset: str) -> tuple[str, ...]:
-    return oks.METRICS if dataset == "coco" else pckh.METRICS
-
-
-def main_metric(dataset: str) -> str:
-    return "AP" if dataset == "coco" else "Mean"
-
-
-def boxes(dataset: str) -> tuple[str | None, ...]:
-    """The kinds of person box that a dataset is evaluated with; None where there is only the label's."""
-    return BOXES if dataset == "coco" else (None,)
-
-
-def _metrics(metrics: dict, box: str | None) -> dict | None:
-    return metrics["pckh"] if box is None else metrics["coco"][box]
+    return tree
 
 
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _mean(values: list[float | None]) -> float:
-    return float(np.mean([_nan(value) for value in values]))
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, prefix: str = "") -> dict[str, Array]:
+    """The arrays whose names begin with a prefix, without it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        with np.load(path, allow_pickle=False) as archive:
+            return {name.removeprefix(prefix): archive[name] for name in archive if name.startswith(prefix)}
     except FileNotFoundError:
-        raise MissingResult(f"{path} is missing; run the stage `evaluate` again") from None
+        raise ValueError(f"{path} is not there; run the stage `evaluate` again") from None
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise MissingResult(f"{path} is damaged ({error}); run the stage `evaluate` again") from None
+        raise ValueError(f"{path} is damaged ({error}); run the stage `evaluate` again") from None

@@ -50,8 +50,7 @@ class History:
         if self._waiting:
             values: list[list[float]] = torch.stack([numbers for _, numbers in self._waiting]).tolist()
             for (row, _), numbers in zip(self._waiting, values, strict=True):
-                merged: Row = {**row, **dict(zip(LOSSES, numbers, strict=False))}
-                self._add(merged)
+                self._add(row | dict(zip(LOSSES, numbers, strict=False)))
             self._waiting.clear()
         step, *losses = self._step.not_finite.tolist()
         if step >= 0:
@@ -59,7 +58,8 @@ class History:
 
     def validated(self, epoch: int, steps: int, lr: float, measured: Row) -> None:
         """Add a validation's row, after so many steps in all."""
-        self._add({"kind": "epoch", "epoch": epoch, "step": steps, "lr": lr} | measured)
+        row: Row = {"kind": "epoch", "epoch": epoch, "step": steps, "lr": lr}
+        self._add(row | measured)
 
     def ends_validated(self, steps: int) -> bool:
         """Whether the last row is the validation after so many steps."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline import loader
 from pipeline.codec import crop, heatmap, segmentation
 from pipeline.models import Output
+from pipeline.networks import NETWORKS
 from pipeline.params import Train
 from pipeline.ranks import Ranks, place
 from pipeline.runs import Run, Settings
@@ -120,7 +121,9 @@ class Step:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.execution.bfloat16):
             output = self.forward(batch.input_BCHW)
         reduction = self.training.reduction
-        loss_key = keypoint_loss(output, batch.target_BKhw, batch.weight_BK, reduction)
+        loss_key = keypoint_loss(
+            output, batch.target_BKhw, batch.weight_BK, reduction, NETWORKS[self.run.model].hard_joints
+        )
         weights = rates = None
         if batch.map_Bhw is None or output.map_logits is None:
             loss, losses = loss_key, loss_key[None]

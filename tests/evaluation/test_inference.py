@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.codec import heatmap, segmentation
-from pipeline.evaluation import inference
-from pipeline.keypoints import COCO, KEYPOINTS
+from pipeline.datasets import DATASETS
+from pipeline.evaluation import inference, pictures
 from pipeline.models import Output
+from pipeline.params import Input
 from pipeline.people import People
+from tests.conftest import Pictures
 
 CPU = torch.device("cpu")
 INPUT = (128, 96)
@@ -27,7 +29,7 @@ def golden(shared):
 
 def test_flip_test_with_its_shift_equals_hrnet(golden):
     plain, mirrored = torch.from_numpy(golden["flip_plain"]), torch.from_numpy(golden["flip_flipped"])
-    averaged = inference.average(plain, mirrored, torch.from_numpy(COCO.flip_order))
+    averaged = inference.average(plain, mirrored, torch.from_numpy(DATASETS["coco"].KEYPOINTS.flip_order))
     np.testing.assert_array_equal(averaged.numpy(), golden["flip_averaged_shifted"])
 
 
@@ -52,23 +54,9 @@ class Finder(nn.Module):
         return Output(heatmaps, (pooled.amax(1, keepdim=True) + 1).expand(-1, 4, -1, -1))
 
 
-class Pictures:
-    """An image store of encoded pictures."""
-
-    def __init__(self, pictures):
-        self.pictures = {name: cv2.imencode(".png", image)[1].tobytes() for name, image in pictures.items()}
-
-    def read(self, name):
-        return self.pictures[name]
-
-
-def params(flip_test):
-    return SimpleNamespace(
-        input=SimpleNamespace(size=INPUT, heatmap_size=(32, 24), reduced_decoding=False),
-        evaluate=SimpleNamespace(flip_test=flip_test),
-        train=SimpleNamespace(batch_size=3),
-        compute=SimpleNamespace(workers=0),
-    )
+def finder(flip_test: bool = True) -> inference.Inference:
+    given = Input(size=INPUT, reduced_decoding=False)
+    return inference.Inference(Finder(16), given, CPU, flip_test, batch_size=3)
 
 
 @pytest.fixture
@@ -77,15 +65,15 @@ def spotted():
     rng = np.random.default_rng(0)
     center, scale = rng.uniform(150, 250, (8, 2)), np.tile([[0.9, 1.2]], (8, 1)) * rng.uniform(1, 1.4, (8, 1))
     joints = np.repeat((center + rng.uniform(-60, 60, (8, 2)))[:, None], 16, 1)
-    pictures = {}
+    store = Pictures((400, 400))
     for n in range(8):
         picture = np.zeros((400, 400, 3), np.uint8)
         cv2.circle(picture, tuple(int(v) for v in joints[n, 0].round()), 14, (255, 255, 255), -1)
-        pictures[f"{n}.jpg"] = cv2.GaussianBlur(picture, (0, 0), 6)
+        store.data[f"{n}.jpg"] = cv2.imencode(".png", cv2.GaussianBlur(picture, (0, 0), 6))[1].tobytes()
     people = People(
         dataset="mpii",
         split="val",
-        images=np.array(sorted(pictures)),
+        images=np.array(sorted(store.data)),
         image=np.arange(8, dtype=np.int32),
         image_id=np.arange(1, 9),
         person_id=np.arange(1, 9) * 1000 + 1,
@@ -98,16 +86,16 @@ def spotted():
         head_size=np.full(8, 20.0),
         area=np.ones(8),
     )
-    return people, Pictures(pictures)
+    return people, store
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
 def test_a_spot_is_found_where_it_is_in_the_image(spotted, flip_test):
     people, images = spotted
-    found = inference.predict(Finder(16), people, images, params(flip_test), CPU)
+    predictions = finder(flip_test).predict(people, images)
     # A heatmap pixel is up to 2.6 image pixels wide here.
-    assert np.abs(found.image_xy - people.joints).max() < 4
-    assert found.score.shape == (8, 16) and found.map_iou is None
+    assert np.abs(predictions.image_xy - people.joints).max() < 4
+    assert predictions.score.shape == (8, 16) and predictions.map_iou is None
 
 
 def test_map_iou_is_taken_person_by_person_against_the_precomputed_maps(spotted):
@@ -115,7 +103,7 @@ def test_map_iou_is_taken_person_by_person_against_the_precomputed_maps(spotted)
     maps = segmentation.of_people(people, INPUT, 2)
     maps[5] = 0
     maps[6] = 255
-    iou = inference.predict(Finder(16), people, images, params(True), CPU, maps).map_iou
+    iou = finder().predict(people, images, maps).map_iou
     assert iou.shape == (8, 4) and (iou == iou[:, :1]).all()
     assert iou[5, 0] == 0 and 0 < iou[6, 0] < 0.2 and iou[:5].min() > 0.5
 
@@ -124,7 +112,7 @@ def test_examples_hold_what_the_pictures_need(spotted):
     people, images = spotted
     rows = np.array([2, 0])
     maps = segmentation.of_people(people, INPUT, 2)
-    arrays = inference.examples(Finder(16), people.select(rows), images, params(True), CPU, maps[rows])
+    arrays = finder().examples(people.select(rows), images, maps[rows])
     assert arrays["input_BHW3"].shape == (2, 128, 96, 3) and arrays["input_BHW3"].dtype == np.uint8
     assert arrays["maps_B4hw"].shape == (2, 4, 32, 24) and arrays["maps_B4hw"].dtype == np.float32
     assert arrays["target_map_Bhw"].sum() > 0
@@ -143,13 +131,14 @@ def test_the_hardest_people_are_the_most_occluded_one_an_image(spotted):
     # Person 1 has more occluded joints, but few labels.
     people.labelled[1, 7:] = False
     people.visible[1] = False
-    rows = inference.hardest(people, 4)
+    rows = pictures.hardest(people, 4)
     assert list(rows[:2]) == [6, 3] and 1 not in rows
     people.image[6] = people.image[3]
-    assert list(inference.hardest(people, 4)).count(3) == 0
+    assert list(pictures.hardest(people, 4)).count(3) == 0
 
 
 def test_every_dataset_mirrors_left_to_right():
-    for keypoints in KEYPOINTS.values():
+    for dataset in DATASETS.values():
+        keypoints = dataset.KEYPOINTS
         mirrored = [keypoints.names[k].replace("left", "right") for k in keypoints.flip_order]
         assert mirrored == [name.replace("left", "right") for name in keypoints.names]

@@ -1,37 +1,29 @@
 """The stage evaluate on a small workspace: its files, the same bytes every time, others' tools and checkpoints."""
 
 import json
-import pathlib
 import shutil
+from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import scipy.io
 import yaml
 
+from pipeline import files, params, paths, runs
 from pipeline.codec import segmentation
-from pipeline.datasets import DATASETS
+from pipeline.datasets import DATASETS, sources
 from pipeline.metrics import oks
 from pipeline.people import crop_of_box, table
 from stages import evaluate as stage
-from tests.conftest import write_params, write_run
+from tests.conftest import Pictures, write_params, write_run
 
 PEOPLE, SIZE = 6, (128, 96)
-
-
-class Pictures:
-    """An image store of noise, a picture for each name."""
-
-    def read(self, name):
-        noise = np.random.default_rng([*name.encode()]).integers(0, 255, (160, 140, 3), np.uint8)
-        return cv2.imencode(".png", noise)[1].tobytes()
 
 
 def workspace(dataset, detections=None):
     """What the stages before leave of six people, the first two in one image, and two runs of random weights."""
     changes = {"evaluate.detections": detections, "compute.workers": 0, "compute.device": "cpu"}
-    settings = yaml.safe_load(write_params(stage.Path("params.yaml"), changes).read_text())
+    p = params.load(write_params(Path("params.yaml"), changes))
     keypoints, rng = DATASETS[dataset].KEYPOINTS, np.random.default_rng(0)
     image_id = np.array([1, 1, 2, 3, 4, 5])
     box = np.column_stack([rng.uniform(0, 30, (PEOPLE, 2)), rng.uniform(50, 100, (PEOPLE, 2))])
@@ -44,17 +36,17 @@ def workspace(dataset, detections=None):
         labelled=np.ones(shape), visible=rng.random(shape) < 0.8,
         head_size=np.where(np.arange(PEOPLE) == 3, np.nan, 12), area=box[:, 2] * box[:, 3],
     )  # fmt: skip
-    folder = stage.paths.people(dataset)
+    folder = paths.people(dataset)
     people.save(folder / "val.npz")
     (folder / "summary.json").write_text('{"full_size": false, "splits": {}}')
-    stage.paths.manifest(dataset).write_text('{"source": "demo", "archives": []}')
-    stage.write_json(folder / "val_annotations.json", labels(people))
-    targets = stage.paths.targets(dataset, 5)
+    paths.manifest(dataset).write_text('{"source": "demo", "archives": []}')
+    files.write_json(folder / "val_annotations.json", labels(people))
+    targets = paths.targets(dataset, 5)
     targets.mkdir(parents=True)
     np.save(targets / "val.npy", segmentation.of_people(people, SIZE, 5))
-    (targets / "statistics.json").write_text('{"val": {"foreground_share": 0.2}}')
+    (targets / "statistics.json").write_text('{"train": {"foreground_share": 0.2}}')
     for name, radius in (("hrnet_small-s0", None), ("sg_hrnet_small-r5-s0", 5)):
-        out = write_run(stage.paths.run(dataset, name), dataset, name.split("-")[0], radius, settings)
+        out = write_run(paths.run(dataset, name), dataset, name.split("-")[0], radius, p)
         (out / "history.csv").write_text("kind,epoch\nepoch,0\n")
     return people
 
@@ -76,11 +68,11 @@ def labels(people):
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(archives, "open_images", lambda *_: Pictures())
+    monkeypatch.setattr(sources, "open_images", lambda *_: Pictures((160, 140)))
     return tmp_path
 
 
-def files(folder):
+def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -88,29 +80,31 @@ def test_mpii_results_are_complete_and_the_same_every_time(place, capsys):
     people = workspace("mpii")
     stage.evaluate("mpii", "sg_hrnet_small-r5-s0")
     out = place / "results" / "mpii" / "sg_hrnet_small-r5-s0"
-    first = files(out)
+    first = contents(out)
     assert set(first) == {
         "metrics.json", "predictions.json", "predictions.mat", "samples.npz", "examples.npz", "history.csv",
     }  # fmt: skip
-    metrics = json.loads(first["metrics.json"])
+    evaluation = runs.Evaluation.load(out / "metrics.json")
     assert (
-        metrics["pckh"]["people_without_head_size"] == 1 and metrics["people"] == 6 and metrics["images"] == 5
+        evaluation.scores.keys() == {"label"} and evaluation.scores["label"]["people_without_head_size"] == 1
     )
-    assert len(metrics["map_iou"]) == 4 and metrics["foreground"]["val"] == {"foreground_share": 0.2}
-    assert metrics["radius"] == 5 and metrics["input_size"] == [128, 96] and "coco" not in metrics
+    assert (evaluation.people, evaluation.images, evaluation.foreground_share) == (6, 5, 0.2)
+    assert evaluation.record.run.radius == 5 and evaluation.record.settings.input.size == (128, 96)
     with np.load(out / "samples.npz") as samples:
-        assert samples["distance"].shape == (6, 16) and np.isnan(samples["distance"][3]).all()
-        assert samples["map_iou"].mean(0) == pytest.approx(metrics["map_iou"])
-        found = np.array([p["keypoints"] for p in json.loads(first["predictions.json"])]).reshape(6, 16, 3)
-        expected = np.linalg.norm(found[0, :, :2] - people.joints[0], axis=1) / 12
-        np.testing.assert_allclose(samples["distance"][0], expected, atol=1e-3)
+        assert samples["label_distance"].shape == (6, 16) and np.isnan(samples["label_distance"][3]).all()
+        assert samples["map_iou"].mean(0) == pytest.approx(evaluation.map_iou)
+        keypoints = np.array([p["keypoints"] for p in json.loads(first["predictions.json"])]).reshape(
+            6, 16, 3
+        )
+        expected = np.linalg.norm(keypoints[0, :, :2] - people.joints[0], axis=1) / 12
+        np.testing.assert_allclose(samples["label_distance"][0], expected, atol=1e-3)
     mat = scipy.io.loadmat(out / "predictions.mat")
-    np.testing.assert_allclose(mat["preds"], found[..., :2] + 1, atol=1e-3)
+    np.testing.assert_allclose(mat["preds"], keypoints[..., :2] + 1, atol=1e-3)
     with np.load(out / "examples.npz") as examples:
         # One person an image.
         assert len(examples["person_id"]) == 5 and examples["maps_B4hw"].shape == (5, 4, 32, 24)
     stage.evaluate("mpii", "sg_hrnet_small-r5-s0")
-    assert files(out) == first
+    assert contents(out) == first
     assert "Mean@0.1" in capsys.readouterr().out
 
 
@@ -119,7 +113,7 @@ def test_examples_show_the_same_people_for_every_run(place):
     shown = []
     for run in ("hrnet_small-s0", "sg_hrnet_small-r5-s0"):
         stage.evaluate("mpii", run)
-        with np.load(stage.paths.results("mpii", run) / "examples.npz") as examples:
+        with np.load(paths.results("mpii", run) / "examples.npz") as examples:
             shown.append(examples["person_id"].tolist())
             assert ("maps_B4hw" in examples) == (run != "hrnet_small-s0")
     assert shown[0] == shown[1]
@@ -131,60 +125,63 @@ def test_coco_is_scored_under_labelled_and_under_detected_boxes(place):
         {"image_id": int(i), "category_id": 1, "bbox": np.add(box, [1, -1, 2, 2]).tolist(), "score": 0.5}
         for i, box in zip(people.image_id, people.box, strict=True)
     ]
-    stage.Path("found").mkdir()
-    stage.write_json(stage.Path("found/boxes.json"), boxes)
+    Path("found").mkdir()
+    files.write_json(Path("found/boxes.json"), boxes)
     stage.evaluate("coco", "hrnet_small-s0")
-    out = stage.paths.results("coco", "hrnet_small-s0")
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["map_iou"] is None and metrics["foreground"] is None and "pckh" not in metrics
+    out = paths.results("coco", "hrnet_small-s0")
+    evaluation = runs.Evaluation.load(out / "metrics.json")
+    assert evaluation.map_iou is None and evaluation.foreground_share is None
+    metric = DATASETS["coco"].METRIC
     with np.load(out / "samples.npz") as samples:
         for kind, file in (("ground_truth", "predictions.json"), ("detected", "predictions_detected.json")):
             # Nobody here is large: such metrics are null, and no number.
-            values = {k: np.nan if v is None else v for k, v in metrics["coco"][kind].items()}
-            np.testing.assert_equal(oks.summarise(samples, kind), values)
+            values = {k: np.nan if v is None else v for k, v in evaluation.scores[kind].items()}
+            own = {name.removeprefix(f"{kind}_"): samples[name] for name in samples if name.startswith(kind)}
+            np.testing.assert_equal(metric.summarise(own), values)
             results = json.loads((out / file).read_text())
-            again, _ = oks.evaluate(stage.paths.people("coco") / "val_annotations.json", results)
+            annotations = paths.people("coco") / "val_annotations.json"
+            again, _ = oks.evaluate(annotations, results, np.array(metric.sigmas))
             np.testing.assert_equal(again, values)
-        assert metrics["coco"]["detected"]["APL"] is None
+        assert evaluation.scores["detected"]["APL"] is None
 
 
 def test_without_a_detectors_file_the_detected_boxes_stay_empty(place):
     workspace("coco")
     stage.evaluate("coco", "hrnet_small-s0")
-    metrics = json.loads((stage.paths.results("coco", "hrnet_small-s0") / "metrics.json").read_text())
-    assert metrics["coco"]["detected"] is None and metrics["coco"]["ground_truth"]["AP"] >= 0
+    scores = runs.Evaluation.load(paths.results("coco", "hrnet_small-s0") / "metrics.json").scores
+    assert scores["detected"] is None and scores["ground_truth"]["AP"] >= 0
 
 
 def test_somebody_elses_checkpoint_scores_as_the_run_it_was_copied_from(place):
     workspace("coco")
     stage.evaluate("coco", "hrnet_small-s0")
-    shutil.copy(stage.paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
     stage.evaluate("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
-    ours, theirs = stage.paths.results("coco", "hrnet_small-s0"), stage.Path("evaluated/coco/theirs")
+    ours, theirs = paths.results("coco", "hrnet_small-s0"), Path("evaluated/coco/theirs")
     assert (ours / "predictions.json").read_bytes() == (theirs / "predictions.json").read_bytes()
-    metrics = json.loads((theirs / "metrics.json").read_text())
-    assert metrics["checkpoint"] == "theirs.pth" and metrics["seed"] is None
+    record = runs.Evaluation.load(theirs / "metrics.json").record
+    assert record.run.checkpoint == "theirs" and record.run.seed is None and record.machine is None
+    assert record.first_weights.startswith("weights of theirs.pth, sha256 ")
 
 
 def test_a_checkpoint_that_the_parameters_list_is_a_row_of_the_results(place):
     workspace("coco")
-    shutil.copy(stage.paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
-    settings = yaml.safe_load(stage.Path("params.yaml").read_text())
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    settings = yaml.safe_load(Path("params.yaml").read_text())
     settings["checkpoints"] = [
         {"name": "official", "dataset": "coco", "model": "hrnet_small", "file": "theirs.pth"}
     ]
-    stage.Path("params.yaml").write_text(yaml.safe_dump(settings))
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
     arguments = ("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
     stage.evaluate(*arguments, "--name", "official")
-    metrics = json.loads((stage.paths.results("coco", "official") / "metrics.json").read_text())
-    assert metrics["data"].keys() == {"source", "full_size", "archives_sha256"}
-    assert metrics["run"] == "official" and not stage.Path("evaluated").exists()
+    record = runs.Evaluation.load(paths.results("coco", "official") / "metrics.json").record
+    assert record.run.name == "official" and record.precision is None and not Path("evaluated").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("mpii", "elsewhere"), "runs/mpii/elsewhere holds no trained run"),
+        (("mpii", "elsewhere"), r"runs/mpii/elsewhere/run\.json is not there"),
         (
             ("--weights", "none.pth", "--model", "hrnet_small", "--dataset", "mpii"),
             "there is no file none.pth",
@@ -213,7 +210,7 @@ def test_what_is_missing_is_named(place, arguments, message):
 @pytest.mark.parametrize("name", ["../..", "/tmp", "..", ""])
 def test_results_of_a_checkpoint_go_into_a_folder_of_their_own(place, capsys, name):
     workspace("mpii")
-    weights = pathlib.Path(name or "..") / "weights file.pth"
+    weights = Path(name or "..") / "weights file.pth"
     arguments = ("--weights", str(weights), "--model", "hrnet_small", "--dataset", "mpii", "--name", name)
     with pytest.raises(SystemExit):
         stage.evaluate(*arguments)
@@ -222,7 +219,7 @@ def test_results_of_a_checkpoint_go_into_a_folder_of_their_own(place, capsys, na
 
 def test_a_detectors_file_that_is_gone_is_named_before_any_result_goes(place):
     workspace("coco", "found/boxes.json")
-    out = stage.paths.results("coco", "hrnet_small-s0")
+    out = paths.results("coco", "hrnet_small-s0")
     out.mkdir(parents=True)
     (out / "before").write_text("kept")
     with pytest.raises(ValueError, match=r"evaluate\.detections: .*boxes\.json is not there"):

@@ -27,9 +27,7 @@ def run(task, folder, key="run") -> loop.Trained:
 
 
 def equal(a: loop.Trained, b: loop.Trained) -> bool:
-    return a.history == b.history and all(
-        torch.equal(a.weights[name], b.weights[name]) for name in a.weights
-    )
+    return a.history == b.history and all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
 
 
 def steps(result: loop.Trained) -> list[dict]:
@@ -142,9 +140,7 @@ def test_a_validation_that_a_signal_stops_is_made_up_for(make_task, tmp_path, mo
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_images(make_task, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"step \d+ is no finite number .* try a lower train\.lr .*\d\.jpg"
-    ):
+    with pytest.raises(ValueError, match=r"step \d+ is no finite number .* try a lower train\.lr .*\d\.jpg"):
         run(make_task(train={"lr": 1e30, "epochs": 20}), tmp_path)
 
 

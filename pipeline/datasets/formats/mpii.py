@@ -250,5 +250,6 @@ def _head_size(rect: Any, fields: tuple[str, ...], where: str) -> float:
     return HEAD_SHARE * float(np.hypot(x2 - x1, y2 - y1)) or np.nan
 
 
-LABELLED_IMAGES, EXPORT = labelled_images, export
+LABELLED_IMAGES = labelled_images
+EXPORT = export
 DETECTIONS = None

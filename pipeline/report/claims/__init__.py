@@ -1,0 +1,127 @@
+"""The paper's claims, what was measured for each, and a verdict by a fixed rule."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from pipeline.datasets import DATASETS
+from pipeline.report import paper
+from pipeline.report.claims import accuracy, costs, training
+from pipeline.report.claims.claim import Claim
+from pipeline.report.claims.rules import Verdict
+from pipeline.report.paper import Part
+from pipeline.report.results import Results
+from pipeline.report.tables.forms import Cell, csv_text
+
+__all__ = ["Claim", "Verdict", "at_a_glance", "by_number", "counts", "judge", "to_csv", "whatever_the_data"]
+
+# By the word in the column `rule` of reported/claims.csv.
+RULES: dict[str, Callable[[Results, Part, Claim], list[Claim]]] = {
+    "gain": accuracy.gain,
+    "reported_gain": accuracy.reported_gain,
+    "only_not_ahead": accuracy.only_not_ahead,
+    "larger_gain": accuracy.larger_gain,
+    "best_radius": accuracy.best_radius,
+    "beats_ablations": accuracy.beats_ablations,
+    "count": costs.count,
+    "cost": costs.cost,
+    "similar_speed": training.similar_speed,
+    "one_magnitude": training.one_magnitude,
+    "faster": training.faster,
+    "more_accurate": training.more_accurate,
+}
+# Judged on the paper's own figures, or on networks and machines; the rest needs a dataset.
+ON_PAPER = ("reported_gain",)
+ON_NETWORKS = ("count", "cost")
+# These name two datasets.
+_OF_SEVERAL = ("larger_gain",)
+
+
+def judge(results: Results) -> list[Claim]:
+    """Every claim, in the paper's order; where a dataset is measured that the paper does not use, those that its
+    metric can tell of once more for it."""
+    own = [name for name in results.params.datasets if name not in paper.datasets()]
+    claims = []
+    for dataset in ("", *own):
+        for part in paper.parts():
+            if not dataset or _applies(part, dataset):
+                name = dataset or part.dataset
+                claims += RULES[part.rule](results, part, Claim.of(part, name))
+    return sorted(claims, key=lambda claim: claim.number)
+
+
+def _applies(part: Part, dataset: str) -> bool:
+    """Whether a part can be judged on a dataset that the paper does not use: its metric is that of the part's."""
+    if part.rule in (*ON_PAPER, *ON_NETWORKS, *_OF_SEVERAL):
+        return False
+    metric, wanted = DATASETS[dataset].METRIC, DATASETS[part.dataset].METRIC
+    return (metric.title, metric.boxes) == (wanted.title, wanted.boxes)
+
+
+def to_csv(claims: Sequence[Claim]) -> str:
+    """A row for each part. A column holds numbers or nothing, or it holds text."""
+    rows = []
+    for claim in claims:
+        row: dict[str, Cell] = {
+            "claim": claim.number,
+            "part": claim.part,
+            "statement": claim.statement,
+            "place": claim.place,
+            "dataset": claim.dataset,
+            "box": claim.box,
+            "reported": _number(claim.reported),
+            "reported_against": _number(claim.reported_against),
+            "claimed": _number(claim.claimed),
+            "measured": _number(claim.measured),
+            "against": _number(claim.against),
+            "difference": _number(claim.difference),
+            "low": _number(claim.low),
+            "high": _number(claim.high),
+            "unit": claim.unit,
+            "verdict": claim.verdict,
+            "reported_text": claim.reported_text,
+            "measured_text": claim.measured_text,
+            "data": claim.data,
+            "runs": claim.runs,
+            "note": claim.note,
+        }
+        rows.append(row)
+    return csv_text(rows)
+
+
+def _number(value: float | None) -> str:
+    """To four decimals, whole numbers whole; nan and None as nothing."""
+    if value is None or math.isnan(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{round(value, 4):.10g}"
+
+
+def at_a_glance(claims: Sequence[Claim]) -> dict[int, list[tuple[str, str]]]:
+    """By number each verdict that the claim's parts got, with words that tell other data from the paper's."""
+    glance: dict[int, list[tuple[str, str]]] = {number: [] for number in paper.titles()}
+    for claim in claims:
+        words = (
+            claim.verdict.value if claim.papers else f"on {DATASETS[claim.dataset].TITLE}: {claim.verdict}"
+        )
+        if (claim.verdict, words) not in glance[claim.number]:
+            glance[claim.number].append((claim.verdict, words))
+    return glance
+
+
+def by_number(claims: Sequence[Claim]) -> dict[int, list[Claim]]:
+    """The claims' parts, by number."""
+    return {number: [claim for claim in claims if claim.number == number] for number in paper.titles()}
+
+
+def counts(claims: Sequence[Claim]) -> dict[Verdict, int]:
+    """How many parts of the paper's claims got each verdict, in the order of the verdicts."""
+    verdicts = [claim.verdict for claim in claims if claim.papers]
+    return {verdict: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
+
+
+def whatever_the_data() -> tuple[list[int], list[int]]:
+    """The numbers of the claims that are judged on the paper's own figures, and on the networks themselves."""
+    on_paper, on_networks = (
+        sorted({part.claim for part in paper.parts() if part.rule in rules})
+        for rules in (ON_PAPER, ON_NETWORKS)
+    )
+    return on_paper, on_networks

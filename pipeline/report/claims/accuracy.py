@@ -1,0 +1,157 @@
+"""Claims about accuracy: gains over other networks, and the best radius."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pipeline.datasets import DATASETS
+from pipeline.report import paper
+from pipeline.report.claims import rules
+from pipeline.report.claims.claim import (
+    Claim,
+    absent,
+    judged,
+    without_ablation,
+    without_detections,
+    without_sweep,
+)
+from pipeline.report.paper import Part
+from pipeline.report.results import Estimate, Group, Results
+from pipeline.report.tables.forms import printed
+
+
+def gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The guided network is ahead of its backbone by so much."""
+    pair = results.pair(claim.dataset)
+    if pair is None:
+        return [absent(claim)]
+    ours, theirs = (results.estimates(group, part.box) for group in pair)
+    if ours is None or theirs is None:
+        return [without_detections(claim, pair[0])]
+    claim = claim.compared(ours[part.metric], theirs[part.metric])
+    return [judged(results, claim, pair, rules.of_gain(part.claimed or 0, _interval(claim)))]
+
+
+def reported_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """A gain over a network that is not trained here: the paper's own figures, judged against what it says of them."""
+    sheet = paper.sheets()[part.table]
+    ours, theirs = sheet.pair(part.row, part.other, part.metric)
+    difference = sheet.gain(part.row, part.other, part.metric)
+    method = sheet.line(part.other).method.split(" [")[0]
+    claim = replace(
+        claim,
+        measured_text=f"{printed(ours)} against {printed(theirs)}, both as reported",
+        difference=difference,
+        verdict=rules.of_gain(part.claimed or 0, (difference, difference)),
+        data="the paper's own table",
+    )
+    note = f"Only reported figures: {method} is not trained here."
+    if part.reported_text != f"+{printed(part.claimed)}":
+        note = (
+            f"Only reported figures, judged against +{printed(part.claimed)}: {method} is not trained here."
+        )
+    return [claim.noted(note)]
+
+
+def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The metrics named are the only ones in which the guided network is not ahead."""
+    pair = results.pair(claim.dataset)
+    if pair is None:
+        return [absent(claim)]
+    ours, theirs = (results.estimates(group, part.box) for group in pair)
+    if ours is None or theirs is None:
+        return [without_detections(claim, pair[0])]
+    differences = {name: ours[name] - theirs[name] for name in ours}
+    gains = {name: (difference.low, difference.high) for name, difference in differences.items()}
+    names = " and ".join(part.metric.split())
+    claim = replace(claim, measured_text=_listed(differences)).noted(
+        f"Supported: all but {names} ahead for certain, and neither of these.",
+        f"Contradicted: one of the others behind for certain, or {' or '.join(part.metric.split())} ahead.",
+    )
+    return [judged(results, claim, pair, rules.of_only_not_ahead(gains, part.metric.split()))]
+
+
+def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The gain is larger than that in another of the paper's tables."""
+    other = paper.sheets()[part.than].dataset
+    pair, than = results.pair(claim.dataset), results.pair(other)
+    if pair is None or than is None:
+        return [absent(claim, claim.dataset if pair is None else other)]
+    metric = DATASETS[other].METRIC
+    estimates = [results.estimates(group, part.box) for group in pair]
+    estimates += [results.estimates(group, metric.boxes[0]) for group in than]
+    a, b, c, d = estimates
+    if a is None or b is None or c is None or d is None:
+        return [without_detections(claim, pair[0])]
+    ours, theirs = a[part.metric] - b[part.metric], c[metric.main] - d[metric.main]
+    claim = claim.compared(ours, theirs, f"{ours.value:+.2f} against {theirs.value:+.2f}")
+    claim = claim.noted("Points of two different metrics.")
+    return [judged(results, claim, (*pair, *than), rules.of_ranking([_interval(claim)]))]
+
+
+def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The radius of a row is the best of those in its table."""
+    lines = paper.sheets()[part.table].lines
+    groups = {line.radius: results.guided(claim.dataset, line.radius) for line in lines}
+    known = {radius: group for radius, group in groups.items() if group is not None}
+    if len(known) < len(groups):
+        guided = results.guided(claim.dataset)
+        return [absent(claim) if guided is None else without_sweep(claim, guided)]
+    values = {radius: _main(results, group, part) for radius, group in known.items()}
+    best = paper.sheets()[part.table].line(part.row).radius
+    others = [value for radius, value in values.items() if radius != best]
+    text = ", ".join(f"r = {radius}: {value.value:.2f}" for radius, value in values.items())
+    claim, verdict = _ahead_of_all(claim, values[best], others, text)
+    return [judged(results, claim, list(known.values()), verdict, varied=("radius",))]
+
+
+def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The guided network is ahead of its ablations."""
+    guided = results.guided(claim.dataset)
+    if guided is None:
+        return [absent(claim)]
+    names = [name for name in part.ablations if not results.params.is_guided_itself(name)]
+    groups = {name: results.ablation(claim.dataset, name) for name in names}
+    others = {name: group for name, group in groups.items() if group is not None}
+    if not others:
+        return [without_ablation(results, claim, guided, names)]
+    ours = _main(results, guided, part)
+    theirs = {name: _main(results, group, part) for name, group in others.items()}
+    text = ", ".join([f"{ours.value:.2f}", *(f"{name}: {value.value:.2f}" for name, value in theirs.items())])
+    claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), text)
+    if left := [name for name in names if name not in others]:
+        claim = claim.noted(f"Without {', '.join(left)}, which `ablations` does not name.")
+    return [judged(results, claim, (guided, *others.values()), verdict)]
+
+
+def _ahead_of_all(
+    claim: Claim, ours: Estimate, others: list[Estimate], text: str
+) -> tuple[Claim, rules.Verdict]:
+    """The lead over the strongest of the others, which decides, and what all of the leads say."""
+    leads = [ours - other for other in others]
+    strongest = min(zip(leads, others, strict=True), key=lambda pair: pair[0].value)[1]
+    claim = claim.compared(ours, strongest, text)
+    claim = claim.noted("The difference is the smallest of the leads.") if len(leads) > 1 else claim
+    return claim, rules.of_ranking([(lead.low, lead.high) for lead in leads])
+
+
+def _main(results: Results, group: Group, part: Part) -> Estimate:
+    estimates = results.estimates(group, part.box)
+    if estimates is None:
+        raise ValueError(
+            f"reported/claims.csv: claim {part.claim} needs {part.box} boxes, which {group.run.name} was not measured "
+            "with; name another box"
+        )
+    return estimates[part.metric]
+
+
+def _interval(claim: Claim) -> rules.Interval:
+    nan = float("nan")
+    return nan if claim.low is None else claim.low, nan if claim.high is None else claim.high
+
+
+def _listed(differences: Mapping[str, Estimate]) -> str:
+    values = {name: difference.value for name, difference in differences.items()}
+    known = [f"{name} {value:+.2f}" for name, value in values.items() if not math.isnan(value)]
+    nobody = [f"{name}: nobody to measure it on" for name, value in values.items() if math.isnan(value)]
+    return ", ".join(known + nobody)

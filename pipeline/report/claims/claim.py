@@ -1,0 +1,196 @@
+"""A row of claims.csv, and how it gets its verdict, or the reason why it has none."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import mean, stdev
+
+from pipeline.datasets import DATASETS
+from pipeline.report import paper
+from pipeline.report.claims import rules
+from pipeline.report.claims.protocol import departures
+from pipeline.report.claims.rules import Verdict
+from pipeline.report.paper import Part
+from pipeline.report.results import Estimate, Group, Results
+from pipeline.report.tables import sweeps
+from pipeline.report.tables.rows import data_name, words
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A part of a claim and what was measured of it.
+
+    reported, measured: of the network in question; reported_against, against: of the one it is compared with.
+    difference: in `unit`, with the interval from which the verdict is made. The texts say it to people.
+    """
+
+    number: int
+    part: str
+    statement: str
+    place: str
+    dataset: str
+    box: str
+    reported: float | None
+    reported_against: float | None
+    claimed: float | None
+    reported_text: str
+    unit: str
+    measured: float | None = None
+    against: float | None = None
+    measured_text: str = ""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict = Verdict.NOT_MEASURED
+    data: str = ""
+    runs: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, part: Part, dataset: str) -> "Claim":
+        """A part as it stands in the paper, for one of our datasets."""
+        reported, against = _reported(part)
+        claim = cls(
+            number=part.claim,
+            part=part.part,
+            statement=part.statement,
+            place=part.place,
+            dataset=dataset,
+            box=words(part.box),
+            reported=reported,
+            reported_against=against,
+            claimed=part.claimed,
+            reported_text=part.reported_text,
+            unit=part.unit,
+        )
+        if dataset == part.dataset:
+            return claim
+        title = DATASETS[dataset].TITLE
+        return replace(
+            claim,
+            part=f"the same on {title}, {part.part}",
+            statement=f"The same claim on {title}: {part.statement}",
+            notes=(f"The paper does not use {title}.",),
+        )
+
+    @property
+    def papers(self) -> bool:
+        """Whether it is judged on the paper's own data, or on none."""
+        return self.dataset in ("", *paper.datasets())
+
+    @property
+    def note(self) -> str:
+        return " ".join(self.notes)
+
+    def noted(self, *notes: str) -> "Claim":
+        return replace(self, notes=(*self.notes, *notes))
+
+    def compared(self, ours: Estimate, theirs: Estimate, text: str = "") -> "Claim":
+        """With two estimates and their difference."""
+        difference = ours - theirs
+        return replace(
+            self,
+            measured=ours.value,
+            against=theirs.value,
+            measured_text=text or f"{ours.value:.2f} against {theirs.value:.2f}",
+            difference=difference.value,
+            low=difference.low,
+            high=difference.high,
+        )
+
+
+def _reported(part: Part) -> tuple[float | None, float | None]:
+    """The paper's numbers for a part: the row in question and the one it is compared with."""
+    if part.table not in paper.sheets():
+        return None, None
+    sheet = paper.sheets()[part.table]
+    if part.than:
+        than = paper.sheets()[part.than]
+        main = DATASETS[than.dataset].METRIC.main
+        return sheet.gain(part.row, part.other, part.metric), than.gain(than.row, than.other, main)
+    if sheet.rows == "radii":
+        others = [line.values[part.metric] for line in sheet.lines if line.key != part.row]
+        return sheet.line(part.row).values[part.metric], max(value for value in others if value is not None)
+    lines = sheet.line(part.row), sheet.line(part.other)
+    if part.metric in ("params", "gflops"):
+        params, gflops = [line.params for line in lines], [line.gflops for line in lines]
+        return (params[0], params[1]) if part.metric == "params" else (gflops[0], gflops[1])
+    if part.metric not in lines[0].values:
+        return None, None
+    return sheet.pair(part.row, part.other, part.metric)
+
+
+def judged(
+    results: Results, claim: Claim, groups: Sequence[Group], verdict: Verdict, varied: tuple[str, ...] = ()
+) -> Claim:
+    """The claim with its verdict, if data and parameters are such that it can be judged at all.
+
+    varied: parameters of which the claim itself tries several values.
+    """
+    claim = replace(
+        claim,
+        data="; ".join(dict.fromkeys(data_name(group) for group in groups)),
+        runs=" ".join(f"{run.dataset}/{run.name}" for group in groups for run in group.runs),
+        verdict=verdict,
+    )
+    if precisions := {group.first.record.precision or "" for group in groups} - {"float32"}:
+        claim = claim.noted(f"Trained in {' and '.join(sorted(precisions))}; the paper names no precision.")
+    if any(not group.full_size for group in groups):
+        return replace(claim, verdict=Verdict.NO_DATA)
+    other = [
+        f"{key} = {value}"
+        for key, value in departures(results.params, claim.dataset).items()
+        if key not in varied
+    ]
+    if other:
+        return replace(claim, verdict=Verdict.NO_PROTOCOL).noted(
+            f"Not the paper's protocol: {', '.join(other)}."
+        )
+    if any(limit is not None and math.isnan(limit) for limit in (claim.low, claim.high)):
+        return replace(claim, verdict=Verdict.INCONCLUSIVE)
+    return claim
+
+
+def judged_over_seeds(
+    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float]
+) -> Claim:
+    """A ranking of runs that have one number each, with Student's interval over the seeds."""
+    value, count = mean(differences), len(differences)
+    if count == 1:
+        claim = replace(claim, difference=value).noted("One seed gives no interval.")
+        return judged(results, claim, groups, Verdict.INCONCLUSIVE)
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, count - 1)) * stdev(differences) / math.sqrt(count)
+    claim = replace(claim, difference=value, low=value - half, high=value + half)
+    return judged(results, claim, groups, rules.of_ranking([(value - half, value + half)]))
+
+
+def absent(claim: Claim, dataset: str | None = None) -> Claim:
+    """Not measured, since the parameters leave out the dataset."""
+    name = dataset or claim.dataset
+    lists = "radius_sweep" if sweeps(name) else "radius_only"
+    return claim.noted(f"Needs {DATASETS[name].TITLE}: add `{name}` to `datasets` and `{lists}`.")
+
+
+def without_detections(claim: Claim, group: Group) -> Claim:
+    note = "Detected boxes are not available: name the detector's file in `evaluate.detections`."
+    return _unmeasured(claim, group, note)
+
+
+def without_sweep(claim: Claim, group: Group) -> Claim:
+    note = f"Needs further runs: move `{claim.dataset}` from `radius_only` to `radius_sweep`."
+    return _unmeasured(claim, group, note)
+
+
+def without_ablation(results: Results, claim: Claim, group: Group, names: Sequence[str]) -> Claim:
+    if claim.dataset not in results.params.radius_sweep:
+        claim = without_sweep(claim, group)
+    quoted = " or ".join(f"`{name}`" for name in names)
+    return _unmeasured(claim, group, f"Needs a run to compare with: add {quoted} to `ablations`.")
+
+
+def _unmeasured(claim: Claim, group: Group, note: str) -> Claim:
+    # With demo or mirror data the parameter that is missing would not make the claim testable.
+    verdict = Verdict.NOT_MEASURED if group.full_size else Verdict.NO_DATA
+    return replace(claim, verdict=verdict, data=data_name(group)).noted(note)

@@ -1,0 +1,158 @@
+"""Rows of the tables: the paper's, and the measured ones in the same terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.datasets import DATASETS
+from pipeline.networks import NETWORKS
+from pipeline.report import paper
+from pipeline.report.paper import Line
+from pipeline.report.results import Estimate, Group, Results
+
+WITHOUT_DETECTOR = "Not available: `evaluate.detections` names no detector's file."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, the paper's or a measured one; what is not known of it is None or empty.
+
+    model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
+    a whole number. reported: the paper's values, percent; estimates: the measured ones. notes: by name.
+    """
+
+    method: str
+    measured: bool
+    data: str
+    model: str
+    box: str
+    input_size: tuple[int, int] | None
+    pretraining: str
+    params: int | None
+    gflops: float | None
+    gmacs: float | None = None
+    precision: str = ""
+    radius: int | None = None
+    seeds: int | None = None
+    reported: Mapping[str, float | None] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] | None = None
+    gain: Estimate | None = None
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """The notes in words, and why there are no numbers where there are none."""
+        known = paper.notes()
+        missing = [WITHOUT_DETECTOR] if self.measured and self.estimates is None else []
+        return " ".join([*missing, *(known[note] for note in self.notes)])
+
+
+def method(group: Group) -> str:
+    """How a measured row is called."""
+    run = group.run
+    name = NETWORKS[run.model].title
+    if run.checkpoint:
+        return f"{name} (checkpoint {run.checkpoint})"
+    if run.ablation:
+        return f"{name}: {run.variant.title}"
+    return name + (f", r = {run.radius}" if run.radius else "")
+
+
+def data_name(group: Group) -> str:
+    """What the people are that a row was measured on, in words that no one takes for the paper's data."""
+    name, people = DATASETS[group.dataset].TITLE, group.first.people
+    if group.first.record.data.source == "demo":
+        return f"demo: {people} synthetic people, not {name}"
+    if not group.full_size:
+        return f"sample: {people} people of {name}"
+    return f"{name}, {people} people"
+
+
+def words(box: str) -> str:
+    """A kind of person box in words."""
+    return box.replace("_", " ")
+
+
+def pretraining(group: Group) -> str:
+    """What a network started from, in a word or two; the rest of the record says how many tensors were taken."""
+    return group.first.record.first_weights.partition(":")[0]
+
+
+def reported(line: Line, table: str) -> Row:
+    name = line.method
+    if line.backbone:
+        name += f", {line.backbone}"
+    if line.pretraining == "none":
+        name += ", no pretraining"
+    return Row(
+        method=name,
+        measured=False,
+        data="as reported",
+        model=line.model,
+        box=line.box,
+        input_size=line.input_size,
+        pretraining=line.pretraining,
+        params=line.params,
+        gflops=line.gflops,
+        radius=line.radius,
+        reported=line.values,
+        notes=paper.notes_of(f"{table}:{line.key}"),
+        source=line.source,
+    )
+
+
+def measured(group: Group, results: Results, against: Group | None = None) -> list[Row]:
+    """A group's rows: one for each kind of box, which are never mixed. against: whom `gain` compares it with."""
+    facts, rows = group.first, []
+    for box in group.metric.boxes:
+        estimates = results.estimates(group, box)
+        others = results.estimates(against, box) if against is not None and against is not group else None
+        main = group.metric.main
+        rows.append(
+            Row(
+                method=method(group),
+                measured=True,
+                data=data_name(group),
+                model=group.run.model,
+                box=box,
+                input_size=facts.record.settings.input.size,
+                pretraining=pretraining(group),
+                params=facts.params,
+                gflops=facts.gflops,
+                gmacs=facts.gmacs,
+                precision=facts.record.precision or "",
+                radius=group.run.radius,
+                seeds=len(group.runs),
+                estimates=estimates,
+                gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
+                source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
+            )
+        )
+    return rows
+
+
+def under(name: str, lines: tuple[Line, ...], groups: list[Group], results: Results) -> tuple[Row, ...]:
+    """The paper's rows, under each the measured ones that belong to it."""
+    places = [_place(group, lines) for group in groups]
+    rows = []
+    for place, line in enumerate(lines):
+        rows.append(reported(line, name))
+        for group, its in zip(groups, places, strict=True):
+            rows += measured(group, results) if its == place else []
+    return tuple(rows)
+
+
+def _place(group: Group, lines: tuple[Line, ...]) -> int:
+    """The row of the same network, pretraining and input size, else the last one of its kind, else the last."""
+    size, started = group.first.record.settings.input.size, pretraining(group)
+    # Tables may name neither pretraining nor input size.
+    own = [
+        place
+        for place, line in enumerate(lines)
+        if line.model == group.run.model
+        and line.input_size in (None, size)
+        and line.pretraining in ("", "none" if started == "none" else "ImageNet")
+    ]
+    kind = NETWORKS[group.run.model].row
+    alike = [place for place, line in enumerate(lines) if line.kind == kind]
+    return (own or alike or [len(lines) - 1])[-1]
