@@ -35,6 +35,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.code": "it reads code",
     "pipeline.consumers": "it says who depends on code",
     "pipeline.files": "it hashes and writes files that DVC follows",
+    "pipeline.images": "it refuses images, and changes none",
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
     "pipeline.runs": "a run's record holds the values that it carries",

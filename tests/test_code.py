@@ -132,7 +132,10 @@ def test_an_edit_makes_stale_what_it_touches(tree, name):
     assert {run for run in RUNS if before[run] != after[run]} == stale
 
 
-MODELS, ABLATION = "pipeline/models/__init__.py", 'VARIANTS = {\n    "x": Variant(title="x", attention=False),'
+MODELS, ABLATION = (
+    "pipeline/models/__init__.py",
+    'VARIANTS = {\n    "x": Variant(title="x", attention=False),',
+)
 ADDITIONS = {
     "a network": [
         (MODELS, '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
