@@ -93,8 +93,8 @@ def decode_image(data: bytes, name: str, reduce: int = 1, buffer: Array | None =
     if reduce == 1:
         try:
             # The same pixels as OpenCV's, sooner.
-            image: Array = simplejpeg.decode_jpeg(data, "RGBA", buffer=buffer)
-            return image
+            pixels: Array = simplejpeg.decode_jpeg(data, "RGBA", buffer=buffer)
+            return pixels
         except ValueError:
             pass  # No JPEG, not a clean one, or too large for the buffer: OpenCV judges.
     # OpenCV has names for the reduced sizes in grey and in BGR only; the size's bit goes with RGB too.
