@@ -17,12 +17,17 @@ from pipeline.params import (
     Params,
     Segmentation,
     Train,
+    sized,
 )
 from pipeline.variants import Variant, variant
 
 
 class Run(Group):
-    """What is trained, on what. checkpoint: for weights made elsewhere, which are evaluated alone, their name."""
+    """What is trained, on what.
+
+    input: its own (height, width), where it is not the parameters' input.size. checkpoint: for weights made
+    elsewhere, which are evaluated alone, their name.
+    """
 
     dataset: str
     model: str
@@ -30,13 +35,16 @@ class Run(Group):
     seed: int | None
     ablation: str | None
     checkpoint: str | None = None
+    input: tuple[int, int] | None = None
 
     @property
     def configuration(self) -> str:
         """Its name without the seed: runs of one configuration are one row of the tables."""
         if self.checkpoint is not None:
             return self.checkpoint
-        return self.model if self.radius is None else f"{self.ablation or self.model}-r{self.radius}"
+        if self.radius is not None:
+            return f"{self.ablation or self.model}-r{self.radius}"
+        return self.model if self.input is None else "{}-{}x{}".format(self.model, *self.input)
 
     @property
     def name(self) -> str:
@@ -83,10 +91,17 @@ class Settings(Group):
     guided: Guided | None
 
     @classmethod
-    def of(cls, params: Params, *, guided: bool, trained: bool = True) -> Self:
+    def of(
+        cls,
+        params: Params,
+        *,
+        guided: bool,
+        trained: bool = True,
+        input_size: tuple[int, int] | None = None,
+    ) -> Self:
         p = params
         return cls(
-            input=p.input,
+            input=p.input.model_copy(update={"size": input_size}) if input_size else p.input,
             model=p.model,
             training=Training(heatmap=p.heatmap, augment=p.augment, reduction=p.loss.reduction, train=p.train)
             if trained
@@ -192,7 +207,8 @@ def named_by(params: Params) -> Iterator[Run]:
     for dataset in params.datasets:
         for seed in params.seeds:
             for model in params.baselines:
-                yield Run(dataset=dataset, model=model, radius=None, seed=seed, ablation=None)
+                network, size = sized(model)
+                yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)
             guided, radius = params.guided, params.radius
             for each in params.radii(dataset):
                 yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
@@ -201,11 +217,13 @@ def named_by(params: Params) -> Iterator[Run]:
                     yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
         for given in params.checkpoints:
             if given.dataset == dataset:
+                network, size = sized(given.model)
                 yield Run(
                     dataset=dataset,
-                    model=given.model,
+                    model=network,
                     radius=None,
                     seed=None,
                     ablation=None,
                     checkpoint=given.name,
+                    input=size,
                 )

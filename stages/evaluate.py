@@ -1,7 +1,8 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
-python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME] [--input-size HxW]
-does the same with somebody else's checkpoint: into results/DATASET/NAME where `checkpoints` in params.yaml
+python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME]
+does the same with somebody else's checkpoint, at the input that MODEL ends in (hrnet_w32-256x256), else as in
+params.yaml: into results/DATASET/NAME where `checkpoints` in params.yaml
 lists that name, else into evaluated/DATASET/NAME.
 """
 
@@ -52,6 +53,8 @@ def evaluate(*arguments: str) -> None:
 
     people_folder = paths.people(dataset)
     people = People.load(people_folder / "val.npz")
+    if run.input and not DATASETS[dataset].SQUARE_CROPS:
+        people = people.cropped_for(run.input)
     images = sources.open_images(dataset, p.data, paths.project_root())
     maps, foreground = targets_of(run)
     predictions = test.predict(people, images, maps)
@@ -117,18 +120,23 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     parser.add_argument("run", nargs="*", metavar="DATASET RUN", help="a trained run")
     parser.add_argument("--weights", type=Path, help="a checkpoint of this or of HRNet's official code")
-    parser.add_argument("--model", choices=sorted(NETWORKS))
+    parser.add_argument("--model", help="a network, such as hrnet_w32 or hrnet_w32-256x256")
     parser.add_argument("--dataset", choices=sorted(DATASETS))
     parser.add_argument("--name", help="of the folder of results; the file's name without its ending")
-    parser.add_argument("--input-size", help="height x width, such as 256x192; else as in params.yaml")
     a = parser.parse_args(arguments)
     if a.weights:
         if a.run or not (a.model and a.dataset):
             parser.error("--weights needs --model and --dataset, and no run")
+        network, size = params.sized(a.model)
+        if network not in NETWORKS or (size and any(side % 32 for side in size)):
+            parser.error(
+                f"--model {a.model} must be one of {', '.join(NETWORKS)}, perhaps with an input's size of "
+                f"multiples of 32 behind it: hrnet_w32-256x256"
+            )
         a.name = a.name or a.weights.stem
         if not re.fullmatch(params.NAME, a.name):
             parser.error(f"{a.name!r} cannot name a folder of results; give another by --name")
-    elif len(a.run) != 2 or a.model or a.dataset or a.name or a.input_size:
+    elif len(a.run) != 2 or a.model or a.dataset or a.name:
         parser.error("name a dataset and a run, or a file by --weights")
     else:
         a.dataset, a.run = a.run
@@ -141,9 +149,9 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
     """The record of weights that were not trained here."""
     if not a.weights.is_file():
         raise ValueError(f"there is no file {a.weights} to take weights from; give another to --weights")
-    settings = runs.Settings.of(p, guided=NETWORKS[a.model].backbone is not None, trained=False)
-    if a.input_size:
-        settings = settings.model_copy(update={"input": input_of(a, p)})
+    network, size = params.sized(a.model)
+    guided = NETWORKS[network].backbone is not None
+    settings = runs.Settings.of(p, guided=guided, trained=False, input_size=size)
     manifest_path = paths.manifest(a.dataset)
     if not manifest_path.is_file():
         raise ValueError(
@@ -153,7 +161,13 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
     manifest = files.read_json(manifest_path)
     return runs.Record(
         run=runs.Run(
-            dataset=a.dataset, model=a.model, radius=None, seed=None, ablation=None, checkpoint=a.name
+            dataset=a.dataset,
+            model=network,
+            radius=None,
+            seed=None,
+            ablation=None,
+            checkpoint=a.name,
+            input=size,
         ),
         joints=DATASETS[a.dataset].KEYPOINTS.count,
         settings=settings,
@@ -163,20 +177,6 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
         first_weights=f"weights of {a.weights.name}, sha256 {files.sha256(a.weights)[:12]}",
         machine=None,
     )
-
-
-def input_of(a: argparse.Namespace, p: params.Params) -> params.Input:
-    """params.yaml's input with the size that --input-size names."""
-    height, width = (int(side) if side.isdigit() else 0 for side in a.input_size.partition("x")[::2])
-    if min(height, width) < 32 or height % 32 or width % 32:
-        raise ValueError(f"--input-size {a.input_size} must be height x width, multiples of 32: 256x192")
-    prepared = p.input.size
-    if not DATASETS[a.dataset].SQUARE_CROPS and height * prepared[1] != width * prepared[0]:
-        raise ValueError(
-            f"--input-size {a.input_size}: {a.dataset}'s boxes were widened to the shape of input.size "
-            f"{list(prepared)}; set input.size in params.yaml and run `dvc repro prepare`"
-        )
-    return p.input.model_copy(update={"size": (height, width)})
 
 
 if __name__ == "__main__":

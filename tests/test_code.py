@@ -215,7 +215,8 @@ def followed(names: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "radius"), [("mpii", "hrnet_small", None), ("coco", "sg_hrnet_small", 5)]
+    ("dataset", "model", "radius"),
+    [("mpii", "hrnet_small", None), ("coco", "sg_hrnet_small", 5), ("coco", "hrnet_small-64x64", None)],
 )
 def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, dataset, model, radius):
     from stages import download, evaluate, prepare, targets, train
@@ -226,6 +227,7 @@ def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, datas
     write_params(
         tmp_path / "params.yaml",
         {
+            "baselines": ["hrnet_small", *({model} & {"hrnet_small-64x64"})],
             "datasets": [dataset], "radius_sweep": [], "radius_only": [dataset], "data.demo.train_people": 16,
             "data.demo.val_people": 8, "train.epochs": 2, "train.batch_size": 8, "train.lr_drops": [1],
             "train.log_every": 1, "model.small": small.model_dump(mode="json"), "compute.workers": 0,
@@ -246,7 +248,7 @@ def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, datas
         ran[stage] = followed(called.definitions())
     for stage, names in ran.items():
         if stage in ("train", "evaluate"):
-            consumer = consumers.of_run(stage, dataset, model)
+            consumer = consumers.of_run(stage, dataset, params.sized(model)[0])
         else:
             consumer = next(c for c in consumers.consumers() if c.name == f"{stage}/{dataset}")
         reached = {key.replace(f"[{dataset}]", "") for key in consumer.reachable()}

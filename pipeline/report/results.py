@@ -164,7 +164,8 @@ class Results:
     ) -> Group | None:
         for group in self.of(dataset):
             run = group.run
-            if run.checkpoint is None and (run.model, run.radius, run.ablation) == (model, radius, ablation):
+            own = run.checkpoint is None and run.input is None
+            if own and (run.model, run.radius, run.ablation) == (model, radius, ablation):
                 return group
         return None
 

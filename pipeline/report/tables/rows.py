@@ -51,6 +51,8 @@ def method(group: Group) -> str:
     """How a measured row is called."""
     run = group.run
     name = NETWORKS[run.model].title
+    if run.input:
+        name += ", {} × {}".format(*run.input)
     if run.checkpoint:
         return f"{name} (checkpoint {run.checkpoint})"
     if run.ablation:
