@@ -1,5 +1,6 @@
 """Fingerprints of code: what an edit makes stale, and that nothing which runs is left out."""
 
+import ast
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import code, consumers, params
+from pipeline import code, consumers, definitions, params
 from tests.conftest import ROOT, write_params
 
 RUNS = {
@@ -32,7 +33,7 @@ def tree(tmp_path, monkeypatch):
     """A copy of the project's code that the fingerprints are made of."""
     for package in ("pipeline", "stages"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(definitions, "ROOT", tmp_path)
     forget()
     yield tmp_path
     monkeypatch.undo()
@@ -40,7 +41,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def forget() -> None:
-    for remembered in (code.read, code._file, code._split):
+    for remembered in (definitions.read, definitions._file, definitions.split):
         remembered.cache_clear()
 
 
@@ -170,7 +171,7 @@ def test_a_parser_concerns_its_own_dataset_and_a_figure_the_report(tree):
 def test_python_versions_agree_on_a_fingerprint():
     # Written by Python 3.11; trees differ between versions in fields that say nothing.
     source = "def f(x, *, y=1):\n    return [f'{x!r:>{y}}' for _ in range(3)], lambda: x @ y"
-    digest = code._define(code.ast.parse(source).body[0], {}).digest
+    digest = definitions._define(ast.parse(source).body[0], {}).digest
     assert digest == "5fc8da9c990ce1e6"
 
 

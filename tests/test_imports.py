@@ -23,6 +23,7 @@ datasets
 strict_yaml
 params
 profiles runs
+definitions
 code
 consumers
 images
