@@ -26,6 +26,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.code": "it reads code",
     "pipeline.definitions": "it reads code",
     "pipeline.consumers": "it says who depends on code",
+    "pipeline.dvc_stages": "names of stages",
     "pipeline.files": "it hashes and writes files that DVC follows",
     "pipeline.images": "it refuses images, and changes none",
     "pipeline.params": "DVC follows the parameters' values",

@@ -23,6 +23,7 @@ datasets
 strict_yaml
 params
 profiles runs
+dvc_stages
 definitions
 code
 consumers
