@@ -36,8 +36,8 @@ def main(stage: Callable[..., None]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"{sys.version}\n{' '.join(sys.argv)}\n{traceback.format_exc()}")
         sys.exit(
-            f"{name}: nobody foresaw this ({type(error).__name__}: {' '.join(str(error).split())[:200]}); please report "
-            f"it with {log}, which holds the whole of it"
+            f"{name}: nobody foresaw this ({type(error).__name__}: {' '.join(str(error).split())[:200]}); please "
+            f"report it with {log}, which holds the whole of it"
         )
 
 

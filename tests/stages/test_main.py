@@ -38,5 +38,5 @@ def test_of_one_that_was_not_the_traceback_is_kept_in_a_file(place):
 
 def test_a_stage_that_the_parameters_no_longer_name_is_refused(place, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "train_baseline@mpii-hrnet_w99-0")
-    with pytest.raises(SystemExit, match="params.yaml names no stage train_baseline@mpii-hrnet_w99-0"):
+    with pytest.raises(SystemExit, match=r"params\.yaml names no stage train_baseline@mpii-hrnet_w99-0"):
         stages.main(lambda dataset, run: None)
