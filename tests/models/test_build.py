@@ -7,7 +7,6 @@ import torch
 
 from pipeline.networks import NETWORKS
 
-
 # Of real networks that differ in width or depth alone, one: shapes take their time for each layer.
 ALIKE = (
     "hrnet_w48",
