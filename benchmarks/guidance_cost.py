@@ -1,10 +1,11 @@
 """What guidance costs: step time and peak memory of SG-HRNet against HRNet, interleaved in one run.
 
-    python -m benchmarks.guidance_cost --width w32 --size 256 192 --batch 4 --repeats 15
+    python -m benchmarks.guidance_cost --width w32 --size 256 192 --batch 4 --repeats 21
 
-Each round runs every network once, in a new order, and a ratio compares a network with HRNet in the same
-round (the median, with the quartiles `low` and `high`): what slows the machine for a while slows all of them.
-Bilinear HRNet has SG-HRNet's fusion alone.
+A step is the training's own, targets, dynamic weights and Adam included; on a GPU compiled, as it trains there. Each
+round runs every network once, in a new order, and a ratio compares a network with HRNet in the same round: what slows
+the machine for a while slows all of them. The ratio is the rounds' median, with its 95% interval `low` to `high`, which
+supposes nothing of how they are spread (order statistics). Bilinear HRNet has SG-HRNet's fusion alone.
 """
 
 import argparse
@@ -13,22 +14,25 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
-from statistics import median, quantiles
-from types import SimpleNamespace
+from statistics import median
 
 import torch
+from scipy.stats import binom
 
-from benchmarks import results
-from pipeline.models import build
+from benchmarks import results, steps
 from pipeline.models.complexity import count
-from pipeline.training import loop
-from pipeline.training.losses import heatmap_loss, segmentation_loss
+from pipeline.ranks import Ranks
+from pipeline.training.step import Execution
 
-NETWORKS = {"HRNet": (False, None), "bilinear HRNet": (True, "bilinear_hrnet"), "SG-HRNet": (True, None)}
+# Network of the catalogue, without its width, and ablation.
+NETWORKS = {
+    "HRNet": ("hrnet", None),
+    "bilinear HRNet": ("sg_hrnet", "bilinear_hrnet"),
+    "SG-HRNet": ("sg_hrnet", None),
+}
 WORK = ("train", "infer")
-JOINTS = 17
+LEVEL = 0.95
 COLUMNS = {"network": "{:>14}", "params": "{:>11,}", "gflops": "{:6.2f}"} | {
     f"{what}_{figure}": form
     for what in WORK
@@ -42,67 +46,47 @@ COLUMNS = {"network": "{:>14}", "params": "{:>11,}", "gflops": "{:6.2f}"} | {
 }
 
 
-def network(title: str, width: str) -> torch.nn.Module:
-    guided, ablation = NETWORKS[title]
-    model = SimpleNamespace(fuse_upsample="nearest")
-    guidance = SimpleNamespace(apply="last_module", gate_bias=0.0, fuse_upsample="bilinear")
-    name = f"sg_hrnet_{width}" if guided else f"hrnet_{width}"
-    return build(name, JOINTS, model=model, guidance=guidance, ablation=ablation)
-
-
 class Work:
-    """One network, its optimiser and a batch; `train` and `infer` do one step."""
+    """One network with its step and a batch; `train` and `infer` do one step."""
 
     def __init__(self, title: str, options: argparse.Namespace):
-        self.device = torch.device(options.device)
-        self.autocast = torch.autocast(
-            self.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"
+        self.device, size = torch.device(options.device), tuple(options.size)
+        family, ablation = NETWORKS[title]
+        gpu = self.device.type == "cuda"
+        execution = Execution(
+            bfloat16=options.precision == "bfloat16",
+            compiled="compiled with CUDA graphs" if gpu else "eager",
+            deterministic=False,
         )
-        net = network(title, options.width)
-        self.complexity = count(net, tuple(options.size))
-        layout = torch.channels_last
-        self.net = net.to(self.device, memory_format=layout)
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=1e-3)
-        generator = torch.Generator().manual_seed(0)
-        height, width = options.size
-        self.image = torch.randn(options.batch, 3, height, width, generator=generator)
-        self.image = self.image.to(self.device, memory_format=layout)
-        small = (height // 4, width // 4)
-        self.target = torch.rand(options.batch, JOINTS, *small, generator=generator).to(self.device)
-        self.truth = (torch.rand(options.batch, *small, generator=generator) > 0.9).to(self.device)
-        self.labelled = torch.ones(options.batch, JOINTS, device=self.device)
+        self.step = steps.build(f"{family}_{options.width}", size, self.device, execution, ablation)
+        self.complexity = count(self.step.network, size)
+        self.batch = steps.batch(options.batch, size, self.device)
+        self.prepared = self.step.prepare(self.batch)
+        self.number = 0
 
     def train(self) -> None:
-        self.net.train()
-        with self.autocast:
-            output = self.net(self.image)
-        loss = heatmap_loss(output.heatmaps, self.target, self.labelled)
-        if output.map_logits is not None:
-            loss = loss + 0.002 * segmentation_loss(output.map_logits, self.truth)
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
+        self.step.network.train()
+        self.step(self.batch, self.number, 1e-3)
+        self.number += 1
 
     @torch.no_grad()
     def infer(self) -> None:
-        self.net.eval()
-        with self.autocast:
-            self.net(self.image)
+        self.step.network.eval()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.step.execution.bfloat16):
+            self.step.network(self.prepared.input_BCHW)
 
-    def seconds(self, what: str) -> float:
-        self.wait()
-        start = time.perf_counter()
-        getattr(self, what)()
-        self.wait()
-        return time.perf_counter() - start
 
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """The interval of the ratios' median at LEVEL: two of the ratios themselves, by the binomial distribution."""
+    rank = int(binom.ppf((1 - LEVEL) / 2, len(ratios), 0.5))
+    if rank < 1:
+        raise ValueError(f"--repeats {len(ratios)}: a {LEVEL:.0%} interval needs at least 6 rounds")
+    ordered = sorted(ratios)
+    return ordered[rank - 1], ordered[len(ratios) - rank]
 
 
 def times(options: argparse.Namespace) -> list[dict]:
-    """A row a network: milliseconds a step, and the ratio to HRNet's of the same round with its quartiles."""
+    """A row a network: milliseconds a step, and the ratio to HRNet's of the same round with its interval."""
     work = {title: Work(title, options) for title in NETWORKS}
     shuffle = random.Random(0)
     rows = [
@@ -113,15 +97,17 @@ def times(options: argparse.Namespace) -> list[dict]:
         rounds = []
         for number in range(options.warmup + options.repeats):
             order = shuffle.sample(list(work), len(work))
-            seconds = {title: work[title].seconds(what) for title in order}
+            seconds = {
+                title: steps.seconds(getattr(work[title], what), work[title].device) for title in order
+            }
             if number >= options.warmup:
                 rounds.append(seconds)
         for row in rows:
             ratios = [seconds[row["network"]] / seconds["HRNet"] for seconds in rounds]
-            low, middle, high = quantiles(ratios, n=4, method="inclusive")
+            low, high = interval(ratios)
             row |= {
                 f"{what}_ms": 1e3 * median(seconds[row["network"]] for seconds in rounds),
-                f"{what}_ratio": middle,
+                f"{what}_ratio": median(ratios),
                 f"{what}_low": low,
                 f"{what}_high": high,
             }
@@ -133,7 +119,7 @@ def peak_megabytes(title: str, what: str, options: argparse.Namespace) -> float:
     work = Work(title, options)
     for _ in range(3):
         getattr(work, what)()
-    work.wait()
+    steps.wait(work.device)
     if work.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     # Not getrusage's ru_maxrss: a process inherits that from the one that started it.
@@ -149,7 +135,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=results.FOLDER)
@@ -157,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # float32 as in training, never TF32.
-    loop.Ranks.join(options.device)
+    Ranks.join(options.device)
     if options.peak:
         print(peak_megabytes(*options.peak, options))
         return
@@ -169,8 +155,9 @@ def main() -> None:
             peak = subprocess.check_output([*command, row["network"], what], text=True)
             row[f"{what}_peak_mb"] = float(peak)
     print(results.table(rows, COLUMNS), end="")
-    settings = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
-    print(results.write(options.out, "guidance_cost", torch.device(options.device), settings, rows, COLUMNS))
+    facts = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
+    facts |= {"compiled": options.device == "cuda", "interval": LEVEL}
+    print(results.write(options.out, "guidance_cost", torch.device(options.device), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

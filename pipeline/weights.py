@@ -1,14 +1,19 @@
 """Files of weights that networks start from: which is wanted, where it lies, whether it is whole. Needs no torch."""
 
+import json
 import re
+import sys
 from pathlib import Path
 
 from pipeline.datasets import transfer
+from pipeline.datasets.transfer import TransferError
 from pipeline.files import lock, sha256
 from pipeline.networks import NETWORKS
 
 KEPT = Path("data") / "archives" / "pretrained"
 """Where downloaded files lie, under the project."""
+PINS = Path(__file__).resolve().parent.parent / "sources.lock.json"
+"""Whole hashes, where they are known."""
 
 
 class CheckpointError(ValueError):
@@ -45,15 +50,38 @@ def find(name: str, wanted: str, source: str, root: Path) -> Path | None:
 
 
 def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
-    """As `find`; where `source` is `official`, a missing ImageNet file is downloaded first."""
+    """As `find`; where `source` is `official`, a missing ImageNet file is downloaded first.
+
+    With imagenet_if_there a site that is away means none, and says so.
+    """
     url = NETWORKS[name].imagenet
     if source == "official" and wanted in ("imagenet", "imagenet_if_there") and url is not None:
         file = root / KEPT / file_name(url)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with lock(file.parent / ".lock"):
-            if not file.is_file():
-                transfer.download(url, file)
+        try:
+            _download(url, file)
+        except (TransferError, CheckpointError) as error:
+            if wanted == "imagenet":
+                raise
+            print(
+                f"model.pretrained: {wanted}, and they are not: {error}; {name} starts from scratch",
+                file=sys.stderr,
+            )
     return find(name, wanted, source, root)
+
+
+def _download(url: str, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with lock(file.parent / ".lock"):
+        # What lies there may be a site's page in place of the file: it goes, and another comes once.
+        if not _is_promised(file):
+            file.unlink(missing_ok=True)
+            transfer.download(url, file, digest=f"sha256:{promised_digest(file.name)}")
+        if not _is_promised(file):
+            file.unlink()
+            raise CheckpointError(
+                f"{url} gives another file than its name promises; put {file.name} into a folder and name the "
+                f"folder in data.source, or set model.pretrained: none"
+            )
 
 
 def published(file: Path) -> bool:
@@ -70,15 +98,23 @@ def check_hash(path: Path | str) -> None:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; put the file of weights there")
-    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", path.name)
-    if not promised:
-        return
-    digest = sha256(path)
-    if not digest.startswith(promised[1]):
+    promised = promised_digest(path.name)
+    if promised and not (digest := sha256(path)).startswith(promised):
         raise CheckpointError(
-            f"{path} is damaged: its name promises a sha256 of {promised[1]}..., and it is {digest[:16]}...; "
+            f"{path} is damaged: its name promises a sha256 of {promised[:16]}..., and it is {digest[:16]}...; "
             "fetch it again"
         )
+
+
+def promised_digest(name: str) -> str:
+    """The sha256 that a published file's name promises: all 64 digits where they are pinned, else those in the name."""
+    pinned = json.loads(PINS.read_text()).get(f"pretrained/{name}", {})
+    promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", name)
+    return str(pinned.get("sha256", promised[1] if promised else ""))
+
+
+def _is_promised(file: Path) -> bool:
+    return file.is_file() and transfer.matches(file, f"sha256:{promised_digest(file.name)}")
 
 
 def file_name(url: str) -> str:

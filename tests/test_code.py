@@ -132,7 +132,10 @@ def test_an_edit_makes_stale_what_it_touches(tree, name):
     assert {run for run in RUNS if before[run] != after[run]} == stale
 
 
-MODELS, ABLATION = "pipeline/models/__init__.py", 'VARIANTS = {\n    "x": Variant(title="x", attention=False),'
+MODELS, ABLATION = (
+    "pipeline/models/__init__.py",
+    'VARIANTS = {\n    "x": Variant(title="x", attention=False),',
+)
 ADDITIONS = {
     "a network": [
         (MODELS, '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
@@ -256,7 +259,7 @@ STALE = {
     "a test": ("tests/conftest.py", "\n", "\n# More.\n", set()),
     "a benchmark's script": ("benchmarks/results.py", "\n", "\n# More.\n", set()),
     "a comment and a docstring": ("pipeline/training/loop.py", '"""A training', '"""One training', set()),
-    "a plot": ("pipeline/report/page.py", "def write(", "EXTRA = 1\n\n\ndef write(", {"report"}),
+    "a plot": ("pipeline/report/figures/style.py", "WIDTH = 7.4", "WIDTH = 7.5", {"report"}),
     "an operator in HRNet's blocks": (
         "pipeline/models/blocks.py",
         "self.residual(x_BCHW) + x_BCHW",

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from pipeline import params, profiles
+from pipeline.networks import NETWORKS
 from pipeline.runs import named_by
+from pipeline.variants import VARIANTS
 from tests.conftest import ROOT, write_params
 
 PROFILES = profiles.names(ROOT / "profiles")
@@ -145,6 +147,12 @@ def test_the_sweep_is_3_5_9_and_radius_each_once(changed):
     assert params.load(changed("radius", 5)).radii("mpii") == [3, 5, 9]
     assert params.load(changed("radius", 7)).radii("mpii") == [3, 5, 7, 9]
     assert params.load(changed("radius", 7)).radii("coco") == [7]
+
+
+def test_comments_name_every_network_and_ablation():
+    lines = (ROOT / "profiles" / "demo.yaml").read_text().splitlines()
+    words = {word for line in lines if line.startswith("#") for word in line.split()}
+    assert {*NETWORKS, *VARIANTS} <= words
 
 
 def test_the_paper_profile_is_the_papers_protocol():

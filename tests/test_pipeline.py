@@ -104,7 +104,8 @@ def test_another_radius_trains_the_guided_network_alone(project):
         result = dvc(project, "repro")
         assert result.returncode == 0, result.stderr
         assert ran(result) == [
-            "targets_radius@mpii-7", "train_radius@mpii-7-0", "evaluate_radius@mpii-7-0", "report"
+            "targets_radius@mpii-7", "train_radius@mpii-sg_hrnet_small-7-0",
+            "evaluate_radius@mpii-sg_hrnet_small-7-0", "report",
         ]  # fmt: skip
         assert sorted(path.name for path in (project / "results" / "mpii").iterdir()) == [
             "hrnet_small-s0", "sg_hrnet_small-r7-s0"
@@ -119,7 +120,13 @@ def test_another_radius_trains_the_guided_network_alone(project):
 
 def test_forced_training_gives_the_same_lock_byte_for_byte(project):
     before = (project / "dvc.lock").read_bytes()
-    result = dvc(project, "repro", "--force", "train_baseline@mpii-hrnet_small-0", "train_radius@mpii-5-0")
+    result = dvc(
+        project,
+        "repro",
+        "--force",
+        "train_baseline@mpii-hrnet_small-0",
+        "train_radius@mpii-sg_hrnet_small-5-0",
+    )
     assert result.returncode == 0 and len(ran(result)) >= 2
     assert (project / "dvc.lock").read_bytes() == before
 

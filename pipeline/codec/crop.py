@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 
 from pipeline.arrays import Array
+from pipeline.images import claimed_size
 from pipeline.people import SCALE_UNIT
 
 STRIDE = 4
@@ -85,10 +86,15 @@ def decode_image(data: bytes, name: str, reduce: int = 1, buffer: Array | None =
     the labels were made without them. The pixels of most JPEGs go into `buffer` (N,) uint8, if there is one and
     they fit: they last until its next use. Raises BadImage, which names the image.
     """
+    try:
+        claimed_size(data)
+    except ValueError as error:
+        raise BadImage(f"the image {name} {error}") from None
     if reduce == 1:
         try:
             # The same pixels as OpenCV's, sooner.
-            return simplejpeg.decode_jpeg(data, "RGBA", buffer=buffer)
+            pixels: Array = simplejpeg.decode_jpeg(data, "RGBA", buffer=buffer)
+            return pixels
         except ValueError:
             pass  # No JPEG, not a clean one, or too large for the buffer: OpenCV judges.
     # OpenCV has names for the reduced sizes in grey and in BGR only; the size's bit goes with RGB too.
@@ -100,7 +106,10 @@ def decode_image(data: bytes, name: str, reduce: int = 1, buffer: Array | None =
     }[reduce]
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | size
-    image = cv2.imdecode(buffer, flags) if len(buffer) else None
+    try:
+        image = cv2.imdecode(buffer, flags)
+    except cv2.error:
+        image = None
     if image is None:
         raise BadImage(f"the image {name} does not decode")
     return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)

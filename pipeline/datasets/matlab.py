@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat, savemat
 
 from pipeline.people import LabelError
 
@@ -15,6 +14,9 @@ def load(content: bytes, name: str, keys: tuple[str, ...], what: str) -> dict[st
 
     name: of the file; what: whose file it should be.
     """
+    # Not at the top: every stage imports this module, and few read such files.
+    from scipy.io import loadmat
+
     try:
         variables = loadmat(io.BytesIO(content), variable_names=keys)  # type: ignore[arg-type]  # open files do too
     except Exception as error:  # scipy raises whatever its reader stumbles over
@@ -27,6 +29,8 @@ def load(content: bytes, name: str, keys: tuple[str, ...], what: str) -> dict[st
 
 def save(variables: Mapping[str, Any], **options: Any) -> bytes:
     """A file of variables, the same bytes for the same values."""
+    from scipy.io import savemat
+
     file = io.BytesIO()
     savemat(file, variables, **options)  # type: ignore[arg-type]  # open files do too
     # The first 116 bytes are free text, in which scipy puts the time.

@@ -19,6 +19,11 @@ class Pins:
         pinned = self.rows.get(f"{self.dataset}/{archive.name}")
         return None if pinned is None else {"name": archive.name, **pinned}
 
+    def digest(self, archive: Archive) -> str | None:
+        """The pinned hash of the file itself, as Archive has it."""
+        pinned = self.get(archive)
+        return f"sha256:{pinned['sha256']}" if pinned and "of" not in pinned else None
+
     def compare(self, archive: Archive, entry: Entry) -> None:
         """Raise ArchiveError where an archive is another than the pinned one."""
         pinned = self.get(archive)

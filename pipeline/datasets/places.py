@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.datasets import tar
+from pipeline.datasets import Dataset, apart, tar, transfer
 from pipeline.datasets.archive import Archive, ArchiveError
-from pipeline.datasets.ledger import Entry, Ledger, label_files
+from pipeline.datasets.ledger import Entry, Ledger, hashes, label_files
 from pipeline.datasets.store import MAX_IMAGE, MAX_LABELS, FolderPart, ImageStore, ZipPart
 
 
@@ -62,17 +62,45 @@ def image_store(places: Sequence[Place]) -> ImageStore:
     return ImageStore(parts)
 
 
-def opened(archive: Archive, path: Path, ledger: Ledger) -> ZipPart | None:
-    """A zip seen for the first time, opened; raises ArchiveError or StoreError where it lacks its label files."""
+def opened(archive: Archive, path: Path, ledger: Ledger, whole: bool) -> ZipPart | None:
+    """A zip seen for the first time, opened; raises ArchiveError or StoreError where it lacks its label files.
+
+    whole: also where one of its files or images is damaged; one with its published hash is whole.
+    """
+    row = ledger.get(path)
     # Reading the index of COCO's 118,000 images takes a second, too much for each time that they are opened.
-    if archive.kind != "zip" or ledger.get(path).get("holds_its_files"):
+    if archive.kind != "zip" or row.get("is_whole") or (row.get("holds_its_files") and not whole):
         return None
     store = ZipPart(path, archive.any_key, MAX_LABELS)
     for name in archive.files:
         if Path(name).name not in store:
             raise ArchiveError(f"{archive.name} holds no {name}")
-    ledger.put(path, holds_its_files=True)
+    kind, _, published = (archive.digest or "").partition(":")
+    if not whole:
+        ledger.put(path, holds_its_files=True)
+        return store
+    if not published or hashes(path, ledger, frozenset({kind, "sha256"}))[kind] != published:
+        contents = store.contents()
+        with transfer.progress(f"reading {path.name}", sum(size for _, size, _ in contents)) as bar:
+            for name, size, _ in contents:
+                store.read(name)
+                bar.update(size)
+    ledger.put(path, is_whole=True)
     return store
+
+
+def last_labels(dataset: Dataset) -> Archive | None:
+    """The archive with which all of a dataset's labels are there."""
+    return next((archive for archive in reversed(dataset.ARCHIVES) if archive.files), None)
+
+
+def check_labels(places: Sequence[Place], dataset: Dataset, ledger: Ledger) -> None:
+    """Raise ValueError for labels that cannot be parsed: recorded, they would make DVC refuse the right ones."""
+    files = [file for place in places for file in place.labels]
+    if not all(ledger.get(file).get("parsed") for file in files):
+        apart.parse(lambda: dataset.people(label_store(places), (256, 192)), files)
+        for file in files:
+            ledger.put(file, parsed=True)
 
 
 def images_path(places: Sequence[Place], home: Path) -> Path:

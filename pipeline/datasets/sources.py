@@ -14,7 +14,15 @@ from pipeline import code, paths
 from pipeline.datasets import DATASETS, Dataset, official
 from pipeline.datasets.archive import Archive, ArchiveError, MissingArchive
 from pipeline.datasets.ledger import Ledger, label_files, packed_entry, unpacked_entry
-from pipeline.datasets.places import Place, image_store, label_store, opened, with_images
+from pipeline.datasets.places import (
+    Place,
+    check_labels,
+    image_store,
+    label_store,
+    last_labels,
+    opened,
+    with_images,
+)
 from pipeline.datasets.store import ImageStore
 from pipeline.files import lock
 from pipeline.params import Data, Demo
@@ -86,10 +94,13 @@ def _find(dataset: str, data: Data, root: Path) -> list[Place]:
             folders = [base / dataset, base]
         places: list[Place] = []
         for archive in module.ARCHIVES:
-            places.append(_in_folders(archive, folders, ledger, dataset))
+            # Where bad images are skipped, a damaged one is no reason to refuse its archive.
+            whole = data.source != "demo" and data.on_bad_image == "fail"
+            places.append(_in_folders(archive, folders, ledger, dataset, whole))
+            if archive is last_labels(module):
+                check_labels(places, module, ledger)
             if archive.kind == "tar" and places[-1].path.is_file():
                 places[-1] = with_images(places, home, module.LABELLED_IMAGES)
-        _parse(places, module, ledger)
         return places
 
 
@@ -111,7 +122,7 @@ def _generate(dataset: str, demo: Demo, home: Path) -> Path:
     return folder
 
 
-def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: str) -> Place:
+def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: str, whole: bool) -> Place:
     """An archive under one of its names, else what it unpacks to, in the first folder that has it."""
     # Also one level down, as an archive unpacked into a folder of its own, but not in another dataset's.
     others = DATASETS.keys() - {dataset}
@@ -122,7 +133,7 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: 
         for name in (archive.name, *archive.aliases):
             path = folder / name
             if path.is_file():
-                opened(archive, path, ledger)
+                opened(archive, path, ledger, whole)
                 return Place(archive, path, packed_entry(archive, path, ledger))
     for folder in (*folders, *inner):
         if archive.kind != "file" and _holds(folder, archive):
@@ -136,12 +147,3 @@ def _in_folders(archive: Archive, folders: list[Path], ledger: Ledger, dataset: 
 def _holds(base: Path, archive: Archive) -> bool:
     labels = len(label_files(archive, base)) == len(archive.files)
     return labels and (archive.folder is None or (base / archive.folder).is_dir())
-
-
-def _parse(places: list[Place], module: Dataset, ledger: Ledger) -> None:
-    """Raise ValueError for labels that cannot be parsed: recorded, they would make DVC refuse the right ones."""
-    files = [file for place in places for file in place.labels]
-    if not all(ledger.get(file).get("parsed") for file in files):
-        module.people(label_store(places), (256, 192))
-        for file in files:
-            ledger.put(file, parsed=True)

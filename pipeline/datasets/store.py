@@ -16,6 +16,11 @@ LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What a member may unpack to; a declared or real size beyond it is a bomb or a mistake.
 MAX_IMAGE = 64 << 20
 MAX_LABELS = 2 << 30
+# Bytes of a zip's index; that of COCO's 118,000 images has 10 MB.
+MAX_INDEX = 64 << 20
+# Characters, as file systems have it.
+MAX_PATH = 4096
+MAX_NAME = 255
 
 
 class StoreError(ValueError):
@@ -35,13 +40,18 @@ class ZipPart:
     def __init__(self, path: Path, key: Callable[[str], str | None], limit: int):
         self.path, self.limit = Path(path), limit
         self._file: int | None = None
+        _check_index(self.path)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 members = archive.infolist()
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (
+            zipfile.BadZipFile, OSError, EOFError, ValueError, OverflowError, NotImplementedError, RuntimeError,
+            struct.error, zlib.error,
+        ) as error:  # fmt: skip
             raise StoreError(
                 f"{self.path} is damaged, cut short or no zip archive ({error}); fetch it again"
             ) from error
+        length = self.path.stat().st_size
         rows = []
         for member in members:
             check_member_path(member.filename, self.path)
@@ -52,14 +62,20 @@ class ZipPart:
                 raise StoreError(f"{self.path} holds a link, {member.filename!r}, where a file must be")
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise StoreError(f"{self.path}: {member.filename!r} is encrypted or packed in an unknown way")
-            rows.append(
-                (name.encode(), member.header_offset, member.compress_size, member.file_size, member.CRC)
-            )
+            if len(name.encode()) > MAX_NAME:
+                raise StoreError(f"{self.path} holds a name of {len(name)} characters; it is not used")
+            numbers = (member.header_offset, member.compress_size, member.file_size)
+            if min(numbers) < 0 or max(numbers[:2]) > length or member.file_size >= 2**63:
+                raise StoreError(
+                    f"{self.path} is damaged: {member.filename!r} has a size or place that no file has"
+                )
+            deflated = member.compress_type == zipfile.ZIP_DEFLATED
+            rows.append((name.encode(), *numbers, member.CRC, deflated))
         rows.sort()
-        columns = list(zip(*rows, strict=True)) or [()] * 5
+        columns = list(zip(*rows, strict=True)) or [()] * 6
         self.names = np.array(columns[0], "S")
         self.offset, self.packed, self.size = (np.array(column, np.int64) for column in columns[1:4])
-        self.crc = np.array(columns[4], np.uint32)
+        self.crc, self.deflated = np.array(columns[4], np.uint32), np.array(columns[5], bool)
         twice = self.names[1:][self.names[1:] == self.names[:-1]]
         if len(twice):
             raise StoreError(f"{self.path} holds {twice[0].decode()!r} twice")
@@ -104,7 +120,7 @@ class ZipPart:
             # Its extra field may differ in length from that of the central directory.
             _, name_bytes, extra_bytes = LOCAL_HEADER.unpack(header)
             data = _pread(self._file, packed, start + LOCAL_HEADER.size + name_bytes + extra_bytes)
-        if packed != size and len(data) == packed:
+        if self.deflated[row] and len(data) == packed:
             try:
                 # One byte more than declared shows a member that lies about its size.
                 data = zlib.decompressobj(-15).decompress(data, size + 1)
@@ -179,7 +195,30 @@ class ImageStore:
         ))  # fmt: skip
 
 
+def _check_index(path: Path) -> None:
+    """Raise StoreError for a zip whose index is larger than any that is used: it takes tenfold in memory."""
+    try:
+        with path.open("rb") as file:
+            # The index ends with its size, and a comment of up to 64 kB.
+            file.seek(max(0, path.stat().st_size - (1 << 16) - 128))
+            end = file.read()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    at, at64 = end.rfind(b"PK\5\6"), end.rfind(b"PK\6\6")
+    sizes = [struct.unpack_from("<I", end, at + 12)[0]] if 0 <= at <= len(end) - 22 else []
+    if sizes == [0xFFFFFFFF] and 0 <= at64 <= len(end) - 56:
+        sizes = [struct.unpack_from("<Q", end, at64 + 40)[0]]
+    if any(size > MAX_INDEX for size in sizes):
+        raise StoreError(f"{path} has an index of {sizes[0]} bytes; at most {MAX_INDEX} are expected")
+
+
 def check_member_path(path: str, archive: Path) -> None:
-    """Raise StoreError for a path that leaves the folder it is unpacked in."""
+    """Raise StoreError for a path that leaves the folder it is unpacked in, or is none."""
+    if not path:
+        raise StoreError(f"{archive} holds a file without a name; it is damaged")
+    if len(path) > MAX_PATH:
+        raise StoreError(f"{archive} holds a path of {len(path)} characters; it is not used")
+    if not path.isascii() and path.encode(errors="replace") != path.encode(errors="surrogatepass"):
+        raise StoreError(f"{archive} holds the path {path!r}, which is no text; it is not used")
     if path.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", path) or ".." in re.split(r"[/\\]", path):
         raise StoreError(f"{archive} holds the path {path!r}, which leads out of its folder; it is not used")

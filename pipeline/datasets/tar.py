@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from pipeline.datasets import transfer
 from pipeline.datasets.archive import ArchiveError
-from pipeline.datasets.store import MAX_IMAGE, check_member_path
+from pipeline.datasets.store import MAX_IMAGE, StoreError, check_member_path
 
 BLOCK = 4 << 20
+# Bytes of a header: names and times, tens of bytes in an archive of images.
+MAX_HEADER = 64 << 10
 
 
 def to_zip(source: Path, target: Path, key: Callable[[str], str | None], wanted: set[str] | None) -> None:
@@ -25,7 +28,7 @@ def to_zip(source: Path, target: Path, key: Callable[[str], str | None], wanted:
         with (
             source.open("rb") as packed,
             gzip.GzipFile(fileobj=packed) as unpacked,
-            tarfile.TarFile(fileobj=_Sober(unpacked), mode="r") as tar,
+            tarfile.TarFile(fileobj=(sober := _Sober(unpacked, budget)), mode="r") as tar,
             zipfile.ZipFile(target, "w") as out,
             transfer.progress(f"converting {source.name}", size) as bar,
         ):
@@ -34,14 +37,15 @@ def to_zip(source: Path, target: Path, key: Callable[[str], str | None], wanted:
                 check_member_path(member.name, source)
                 if not (member.isreg() or member.isdir()):
                     raise ArchiveError(f"{source} holds {member.name!r}, which is neither file nor folder")
-                budget -= member.size
-                if member.size > MAX_IMAGE or budget < 0:
+                if not 0 <= member.size <= MAX_IMAGE or member.offset_data + member.size > budget:
                     raise ArchiveError(f"{source} unpacks to far more than images take, at {member.name!r}")
                 name = key(member.name) if member.isreg() else None
                 if name and name not in done and (wanted is None or name in wanted):
                     done.add(name)
+                    sober.limit = MAX_IMAGE
                     content = tar.extractfile(member)
                     data = content.read() if content else b""
+                    sober.limit = MAX_HEADER
                     if len(data) != member.size:
                         raise EOFError("it ends within a file")
                     out.writestr(zipfile.ZipInfo(member.name), data)
@@ -53,27 +57,39 @@ def to_zip(source: Path, target: Path, key: Callable[[str], str | None], wanted:
                 pass
         with target.open("rb") as file:
             os.fsync(file.fileno())
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (ArchiveError, StoreError):
+        raise
+    except (
+        tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, TypeError,
+        LookupError, RecursionError,
+    ) as error:  # fmt: skip
         raise ArchiveError(f"{source} is damaged or cut short ({error}); fetch it again") from error
     except OSError as error:
         raise transfer.full_disk(error, target.parent, f"the images of {source.name}") from error
 
 
 class _Sober:
-    """A stream that refuses a single read of more than an image: a header may claim any length."""
+    """A stream that believes no header: it reads at most `limit` at once, nothing beyond `budget`, nothing twice."""
 
-    def __init__(self, file: gzip.GzipFile):
-        self.file = file
+    def __init__(self, file: gzip.GzipFile, budget: int):
+        self.file, self.budget, self.limit = file, budget, MAX_HEADER
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= MAX_IMAGE:
+        if not 0 <= size <= self.limit:
             raise tarfile.ReadError(f"a header claims {size} bytes")
+        if self.file.tell() > self.budget:
+            raise tarfile.ReadError("it unpacks to far more than images take")
         return self.file.read(size)
 
     def tell(self) -> int:
         return self.file.tell()
 
     def seek(self, position: int) -> int:
+        # tarfile looks at the last byte of what it skipped.
+        if not self.file.tell() - tarfile.BLOCKSIZE <= position <= self.budget:
+            raise tarfile.ReadError(
+                f"a header leads to byte {position}, back or to far more than images take"
+            )
         return self.file.seek(position)
 
     def write(self, data: bytes) -> int:

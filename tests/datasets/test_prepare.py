@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline.datasets.prepare import BadImages, prepare
+from pipeline.datasets.store import StoreError
 from pipeline.people import People
 from tests.datasets.conftest import (
     coco_archives,
@@ -103,12 +104,15 @@ def test_skipped_validation_images_are_not_evaluated(root):
     assert len(People.load(root / "people/val.npz")) == 1
 
 
-def test_bytes_spoiled_inside_an_archive_are_found(root):
+def test_bytes_spoiled_inside_an_archive_are_found_or_skipped(root):
     archives = coco_archives()
     content = bytearray(archives["train2017.zip"])
     content[content.index(jpeg(seed=2)) + 1500] ^= 0xFF
-    with pytest.raises(BadImages, match=r"000000000002\.jpg in .*train2017\.zip is damaged"):
-        run("coco", root, archives | {"train2017.zip": bytes(content)})
+    spoiled = archives | {"train2017.zip": bytes(content)}
+    with pytest.raises(StoreError, match=r"000000000002\.jpg in .*train2017\.zip is damaged"):
+        run("coco", root, spoiled)
+    train = run("coco", root, spoiled, "skip")["splits"]["train"]
+    assert list(train["images_skipped"]) == ["train2017/000000000002.jpg"]
 
 
 def test_a_repaired_archive_gets_to_the_right_end(root):

@@ -1,5 +1,6 @@
 """Archives from every source: found or fetched, verified, converted; nothing wrong is taken for data."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from pipeline import code, paths
-from pipeline.datasets import ledger, transfer
+from pipeline.datasets import ledger, tar, transfer
 from pipeline.datasets.archive import ArchiveError, MissingArchive
 from pipeline.datasets.demo import writers
 from pipeline.datasets.formats import coco, lspet, mpii
@@ -55,7 +56,9 @@ def root(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(
+        transfer, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic)
+    )
     return folder
 
 
@@ -296,12 +299,47 @@ def test_a_clone_with_the_manifest_and_no_archives_heals_itself(root, site):
     assert images.read("val2017/000000000011.jpg") == jpeg(seed=11)
 
 
-def test_spoiled_bytes_fail_the_hash_and_the_next_run_succeeds(root, site):
+def test_spoiled_bytes_fail_the_hash_and_are_fetched_again_at_once(root, site, capsys):
     site.faults = [None, "spoiled"]
+    assert fetch("coco", data("official"), root)["archives"]
+    assert [r[0] for r in site.requests].count("/val2017.zip") == 2
+    assert "val2017.zip has md5" in capsys.readouterr().err
+
+
+def test_what_stays_spoiled_is_removed_and_the_next_run_succeeds(root, site):
+    site.faults = [None, "spoiled", "spoiled"]
     with pytest.raises(ArchiveError, match=r"val2017\.zip has md5 .* not the published .* by the next run"):
         fetch("coco", data("official"), root)
     assert not (root / "data/archives/coco/val2017.zip").exists()
     assert fetch("coco", data("official"), root)["archives"]
+
+
+def spoil(archive: bytes, content: bytes) -> bytes:
+    """An archive with one wrong byte in the middle of a member."""
+    spoiled = bytearray(archive)
+    spoiled[archive.index(content) + len(content) // 2] ^= 1
+    return bytes(spoiled)
+
+
+def test_an_image_spoiled_inside_an_archive_without_a_published_hash_is_not_pinned(root, site):
+    good = site.files["/lspet_dataset.zip"]
+    site.files["/lspet_dataset.zip"] = spoil(good, jpeg(seed=3))
+    with pytest.raises(ArchiveError, match=r"im00004\.jpg in lspet_dataset\.zip is damaged"):
+        fetch("lspet", data("official"), root)
+    assert not (root / "sources.lock.json").exists()
+    site.files["/lspet_dataset.zip"] = good
+    assert fetch("lspet", data("official"), root)["archives"]
+
+
+def test_an_image_spoiled_inside_an_archive_of_the_users_is_not_recorded(root, tmp_path):
+    contents = coco_archives()
+    folder = write_archives(tmp_path / "mine", contents)
+    right = fetch("coco", data(folder), root)
+    (folder / "val2017.zip").write_bytes(spoil(contents["val2017.zip"], jpeg(seed=12)))
+    with pytest.raises(StoreError, match=r"000000000012\.jpg in val2017\.zip is damaged"):
+        fetch("coco", data(folder), root)
+    (folder / "val2017.zip").write_bytes(contents["val2017.zip"])
+    assert fetch("coco", data(folder), root) == right
 
 
 def test_an_error_page_is_never_pinned(root, site):
@@ -438,6 +476,57 @@ def test_bombs_in_a_tar_are_refused(root, tmp_path):
         fetch("mpii", data(mpii_with(buffer.getvalue(), tmp_path / "name")), root)
 
 
+def gnu_header(kind: bytes, size: int, name: bytes = b"a") -> bytes:
+    header = bytearray(512)
+    header[:100] = name.ljust(100, b"\0")
+    header[100:108], header[156:157], header[257:265] = b"0000644\0", kind, b"ustar  \0"
+    header[124:136] = b"%011o\0" % size if size >= 0 else (size % 2**96 | 0xFF << 88).to_bytes(12, "big")
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ((gnu_header(b"L", 10) + b"b".ljust(512, b"\0")) * 5000, "is damaged or cut short"),
+        ((gnu_header(b"x", 20) + b"20 path=b.jpg\n".ljust(512, b"\0")) * 5000, "is damaged or cut short"),
+        (gnu_header(b"L", 60_000) + b"a" * 60_416 + gnu_header(b"0", 0), r"holds a path of 60\d+ characters"),
+        (gnu_header(b"L", 1 << 20) + b"a" * (1 << 20), "a header claims 1048576 bytes"),
+        (gnu_header(b"0", -1024, b"images/a.jpg") * 20, "is damaged or cut short|far more"),
+        (gnu_header(b"0", 0) * 150_000, "far more than images take"),
+    ],
+    ids=["chained names", "chained headers", "long name", "huge name", "negative size", "empty members"],
+)
+def test_hostile_headers_of_a_tar_end_soon(root, tmp_path, content, message):
+    begin = time.monotonic()
+    folder = mpii_with(gzip.compress(content + bytes(1024)), tmp_path / "mine")
+    with pytest.raises((ArchiveError, StoreError), match=message):
+        fetch("mpii", data(folder), root)
+    assert time.monotonic() - begin < 20
+    assert not list((root / "data/archives/mpii").glob("images-*"))
+
+
+def test_spoiled_tars_are_archive_errors_and_nothing_else(root, tmp_path):
+    random = np.random.default_rng(0)
+    plain = np.frombuffer(
+        gzip.decompress(tar_bytes({f"images/{i}.jpg": bytes(20) for i in range(5)})), np.uint8
+    )
+    for _ in range(300):
+        spoiled = plain.copy()
+        header = int(random.integers(0, 10)) * 512
+        spoiled[header + random.integers(0, 512, 3)] = random.choice([0, 32, 48, 55, 76, 120, 128, 255], 3)
+        # With the right checksum, for the rest to be believed.
+        row = spoiled[header : header + 512]
+        row[148:156] = 32
+        row[148:156] = np.frombuffer(b"%06o\0 " % int(row.sum()), np.uint8)
+        (tmp_path / "a.tar.gz").write_bytes(gzip.compress(spoiled.tobytes(), 1))
+        try:
+            tar.to_zip(tmp_path / "a.tar.gz", tmp_path / "a.zip", lambda path: path, None)
+        except (ArchiveError, StoreError):
+            pass
+
+
 def test_a_full_disk_in_converting_leaves_nothing_and_the_next_run_succeeds(root, tmp_path):
     folder = write_archives(tmp_path / "mine", mpii_archives())
     fetch("mpii", data(folder), root)
@@ -458,7 +547,7 @@ def test_killed_in_mid_unpacking(root, tmp_path):
     code = (
         "import sys; from pathlib import Path; from types import SimpleNamespace;"
         "from pipeline.datasets import sources;"
-        "sources.fetch('mpii', SimpleNamespace(source=sys.argv[1]), Path(sys.argv[2]))"
+        "sources.fetch('mpii', SimpleNamespace(source=sys.argv[1], on_bad_image='fail'), Path(sys.argv[2]))"
     )
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     child = subprocess.Popen([sys.executable, "-c", code, str(folder), str(root)], env=here)

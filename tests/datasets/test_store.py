@@ -2,13 +2,16 @@
 
 import pickle
 import stat
+import struct
 import zipfile
 import zlib
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.datasets import store
 from pipeline.datasets.store import FolderPart, ImageStore, StoreError, ZipPart
 from tests.datasets.conftest import zip_bytes
 
@@ -123,3 +126,77 @@ def test_folders_give_their_own_files_only(tmp_path):
         assert name not in part
         with pytest.raises(StoreError, match="is not in"):
             part.read(name)
+
+
+def test_a_deflated_member_as_long_as_its_content_is_read(tmp_path):
+    content = next(
+        data
+        for data in (bytes(range(n)) + bytes(4 + n % 3) for n in range(3, 250))
+        if len(deflated(data)) == len(data)
+    )
+    path = make(tmp_path / "a.zip", zip_bytes({"a.jpg": content}, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("a.jpg")
+        assert info.compress_type == zipfile.ZIP_DEFLATED and info.compress_size == info.file_size
+    assert ZipPart(path, bare, 1000).read("a.jpg") == content
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def test_names_of_thousands_of_characters_are_refused(tmp_path):
+    path = make(tmp_path / "a.zip", zip_bytes({"a" * 60_000 + ".jpg": b"1", "b.jpg": b"2"}))
+    with pytest.raises(StoreError, match=r"a\.zip holds a path of 60004 characters"):
+        ZipPart(path, bare, 100)
+
+
+def zip64(size: int, packed: int, offset: int) -> bytes:
+    """A zip of one member whose index claims these numbers."""
+    local = b"PK\3\4" + bytes(22) + struct.pack("<HH", 5, 0) + b"a.jpgcontent"
+    extra = struct.pack("<HHQQQ", 1, 24, size, packed, offset)
+    index = struct.pack(
+        "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 45, 45, 0, 0, 0, 0, zlib.crc32(b"content"), 0xFFFFFFFF, 0xFFFFFFFF, 5,
+        len(extra), 0, 0, 0, 0, 0xFFFFFFFF,
+    ) + b"a.jpg" + extra  # fmt: skip
+    return local + index + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(index), len(local), 0)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (2**64 - 1, 7, 0),
+        (7, 2**63, 0),
+        (7, 7, 2**63 + 5),
+        (7, 7, 2**62),
+        (7, 10**6, 0),
+        (2**63, 2**63, 2**63),
+    ],
+)
+def test_sizes_and_places_that_no_file_has_are_refused(tmp_path, numbers):
+    assert ZipPart(make(tmp_path / "good.zip", zip64(7, 7, 0)), bare, 100).read("a.jpg") == b"content"
+    with pytest.raises(StoreError, match=r"a\.(zip|jpg)"):
+        ZipPart(make(tmp_path / "a.zip", zip64(*numbers)), bare, 100).read("a.jpg")
+
+
+def test_an_index_of_gigabytes_is_refused_unread(tmp_path, monkeypatch):
+    path = make(tmp_path / "a.zip", zip_bytes({f"{i}.jpg": b"x" for i in range(100)}))
+    assert ZipPart(path, bare, 100)
+    monkeypatch.setattr(store, "MAX_INDEX", 1000)
+    monkeypatch.setattr(zipfile, "ZipInfo", None)
+    with pytest.raises(StoreError, match=r"a\.zip has an index of \d+ bytes"):
+        ZipPart(path, bare, 100)
+
+
+def test_spoiled_zips_are_store_errors_and_nothing_else(tmp_path):
+    random = np.random.default_rng(0)
+    whole = np.frombuffer(zip64(7, 7, 0) + zip_bytes({"b.jpg": b"b" * 50}, zipfile.ZIP_DEFLATED), np.uint8)
+    for content in (whole, np.frombuffer(zip64(7, 7, 0), np.uint8)):
+        for _ in range(400):
+            spoiled = content.copy()
+            spoiled[random.integers(0, len(spoiled), 3)] = random.choice([0, 1, 127, 128, 255], 3)
+            try:
+                ZipPart(make(tmp_path / "a.zip", spoiled.tobytes()), bare, 100).read("b.jpg")
+            except StoreError:
+                pass

@@ -1,9 +1,12 @@
 """Each way in which a download goes wrong, and that the next try gets to the right end."""
 
+import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +24,7 @@ CONTENT = np.random.default_rng(0).bytes(300_000)
 def pauses(monkeypatch) -> list[float]:
     """The pauses that were made, none of them waited for."""
     made = []
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=made.append))
+    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=made.append, monotonic=time.monotonic))
     return made
 
 
@@ -46,7 +49,7 @@ def test_cut_connections_are_resumed_by_range(url, server, tmp_path, pauses):
     download(url, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
     assert [r[1] for r in server.requests] == [None, "bytes=150000-", "bytes=225000-"]
-    assert pauses == [1, 1]
+    assert pauses == [1, 2]
 
 
 def test_pauses_grow_while_nothing_new_arrives_and_then_it_ends(url, server, tmp_path, pauses):
@@ -113,7 +116,7 @@ def test_a_file_that_changed_on_the_server_is_not_stitched_together(url, server,
 def test_killed_between_the_last_byte_and_the_renaming(url, tmp_path, server):
     (tmp_path / ".a.zip.part").write_bytes(CONTENT)
     (tmp_path / ".a.zip.validator").write_text(server.etag)
-    download(url, tmp_path / "a.zip")
+    download(url, tmp_path / "a.zip", digest=f"md5:{hashlib.md5(CONTENT).hexdigest()}")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
     assert left(tmp_path) == ["a.zip"] and len(server.requests) == 1
 
@@ -158,3 +161,92 @@ def test_a_disk_that_fills_up_under_way_keeps_what_is_there(url, tmp_path):
     (tmp_path / ".a.zip.part").unlink()
     download(url, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_a_range_of_another_version_is_never_appended(url, server, tmp_path):
+    server.faults = ["cut", "other version"]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert [r[1] for r in server.requests] == [None, "bytes=150000-", None]
+
+
+def test_the_old_beginning_is_gone_before_the_new_version_has_a_name(url, server, tmp_path, monkeypatch):
+    (tmp_path / ".a.zip.part").write_bytes(b"old" * 1000)
+    (tmp_path / ".a.zip.validator").write_text('"0"')
+    seen, write = [], Path.write_text
+
+    def write_text(path, text):
+        seen.append((text, (tmp_path / ".a.zip.part").stat().st_size))
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    download(url, tmp_path / "a.zip")
+    assert seen == [(server.etag, 0)]
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_as_long_as_the_servers_is_believed_by_its_hash_alone(url, server, tmp_path, known):
+    (tmp_path / ".a.zip.part").write_bytes(CONTENT[::-1])
+    (tmp_path / ".a.zip.validator").write_text(server.etag)
+    digest = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}" if known else None
+    download(url, tmp_path / "a.zip", digest=digest)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT and len(server.requests) == 2
+
+
+def test_a_server_that_asks_to_wait_is_waited_for_and_not_for_ever(url, server, tmp_path, pauses):
+    server.faults = [
+        ("wait", "7"),
+        ("wait", "1000000000"),
+        ("wait", "soon"),
+        ("wait", "Fri, 31 Dec 2999 23:59:59 GMT"),
+    ]
+    download(url, tmp_path / "a.zip")
+    assert pauses == [7, transfer.LONGEST_PAUSE, 4, transfer.LONGEST_PAUSE]
+
+
+@pytest.mark.parametrize("target", ["/a.zip", "file:///etc/passwd", "ftp://example.org/a.zip", "x"])
+def test_redirections_to_nowhere_end_at_once(url, server, tmp_path, pauses, target):
+    server.faults = [("to", target)] * (100 if target == "/a.zip" else 1)
+    if target == "x":
+        server.files = {}
+    with pytest.raises(TransferError, match=r"a\.zip (leads|answers 404)"):
+        download(url, tmp_path / "a.zip")
+    assert pauses == [] and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://example.org/a.zip", "nonsense"])
+def test_an_address_that_is_none_of_the_web_is_refused(tmp_path, address, pauses):
+    with pytest.raises(TransferError, match="leads"):
+        download(address, tmp_path / "a.zip")
+    assert pauses == []
+
+
+def test_a_server_that_drips_is_given_up(url, server, tmp_path, monkeypatch, pauses):
+    monkeypatch.setattr(transfer, "PATIENCE", 0.2)
+    server.faults = ["drip"] * 50
+    with pytest.raises(TransferError, match=r"less than 1 kB a second.*run again to go on"):
+        download(url, tmp_path / "a.zip")
+    assert len(server.requests) == len(transfer.PAUSES) + 1
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Length": "x"}, {"Content-Length": "-5"}, {"Content-Length": "9" * 30}]
+)
+def test_lengths_that_are_none_are_said_in_a_sentence(tmp_path, headers, pauses):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            for _ in range(len(transfer.PAUSES) + 1):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                    connection.sendall(
+                        f"HTTP/1.1 200 OK\r\n{lines}Connection: close\r\n\r\n".encode() + b"abc"
+                    )
+
+        threading.Thread(target=answer, daemon=True).start()
+        port = listener.getsockname()[1]
+        with pytest.raises(TransferError):
+            download(f"http://127.0.0.1:{port}/a.zip", tmp_path / "a.zip")

@@ -1,20 +1,25 @@
 """The report as a whole: the same bytes every time, one page that needs nothing else, usable in a browser."""
 
+import csv
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 
+from pipeline.datasets import DATASETS
 from pipeline.report import claims, environment, figures, page, tables
+from pipeline.report.results import Results
+from tests.conftest import ROOT
+from tests.report.browser import Browser
+from tests.report.synthetic import NETWORKS, write_results
 
-# The paper's networks, so that no others need to be counted for claim 8, which takes seconds.
-NETWORKS = {"guided": "sg_hrnet_w32", "baselines": ["hrnet_w32"], "input__size": [256, 192]}
 # Run in the page: what a person with mouse, keyboard or phone would notice.
 PROBE = """(() => {
 const table = document.querySelector("table.sortable"), button = [...table.tHead.querySelectorAll("button")]
@@ -40,89 +45,28 @@ return {
 })()"""
 
 
-class Browser:
-    """Headless Chromium, driven through its DevTools protocol over a pair of pipes."""
-
-    def __init__(self, program: str, profile: Path):
-        commands, self._commands = os.pipe()
-        self._answers, answers = os.pipe()
-        flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-        # Chromium reads from descriptor 3 and writes to 4.
-        shell = f'exec "$0" "$@" 3<&{commands} 4>&{answers}'
-        arguments = [
-            program,
-            *flags.split(),
-            "--remote-debugging-pipe",
-            f"--user-data-dir={profile}",
-            "about:blank",
-        ]
-        self.process = subprocess.Popen(
-            ["bash", "-c", shell, *arguments], pass_fds=(commands, answers), stderr=subprocess.DEVNULL
-        )
-        os.close(commands)
-        os.close(answers)
-        self._unread, self._asked, self.events, self._session = b"", 0, [], {}
-        page = next(one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "page")
-        attached = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
-        for domain in ("Log", "Runtime", "Page"):
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method: str, **params) -> dict:
-        self._asked += 1
-        message = {"id": self._asked, "method": method, "params": params, **self._session}
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while (answer := self._next()).get("id") != self._asked:
-            self.events.append(answer)
-        return answer["result"]
-
-    def _next(self) -> dict:
-        while b"\0" not in self._unread:
-            read = os.read(self._answers, 1 << 20)
-            assert read, "Chromium ended"
-            self._unread += read
-        message, self._unread = self._unread.split(b"\0", 1)
-        return json.loads(message)
-
-    def run(self, script: str):
-        return self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)[
-            "result"
-        ]["value"]
-
-    def open(self, path: Path, width: int, dark: bool) -> None:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.ask("Emulation.setDeviceMetricsOverride", **size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        self.ask("Page.navigate", url=path.as_uri())
-        loaded = "document.readyState === 'complete' && location.protocol === 'file:'"
-        self.run(
-            f"new Promise((done) => {{ const look = () => {loaded} ? done(1) : setTimeout(look, 50); look(); }})"
-        )
-        # Time for messages of the page beside it, and for errors to be logged.
-        self.run("new Promise((done) => setTimeout(() => done(1), 500))")
-
-    def logged(self) -> list[str]:
-        """Everything that stands in the console."""
-        kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
-        return [json.dumps(event) for event in self.events if event.get("method") in kinds]
-
-
-@pytest.fixture
-def browser(tmp_path):
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no Chromium to open the page with")
-    browser = Browser(program, tmp_path / "profile")
+    browser = Browser(program, tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.ask("Browser.close")
     browser.process.wait(timeout=120)
 
 
+@pytest.fixture
+def browser(chromium):
+    """Chromium, of whose console nothing was heard before."""
+    chromium.open_blank()
+    return chromium
+
+
 @pytest.fixture(scope="module")
-def written(results_once, tmp_path_factory):
+def written(results, tmp_path_factory):
     """The folder of a report on demo results."""
-    found = results_once(seeds=[0, 1], **NETWORKS)
+    found = results(seeds=[0, 1], **NETWORKS)
     out = tmp_path_factory.mktemp("workspace") / "reports"
     page.write(found, out)
     environment.write(out / "environment.html", found.params)
@@ -134,16 +78,21 @@ def _render(found) -> str:
     return page.render(found, tables.make(found), claims.judge(found), [])
 
 
-def test_the_same_results_give_the_same_bytes(tmp_path, results):
-    found = results(datasets=["mpii"], radius_only=[], **NETWORKS)
-    contents = []
-    for name in ("first", "second"):
-        page.write(found, tmp_path / name)
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
-        contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in files})
-    assert contents[0] == contents[1]
-    text = b"".join(contents[0].values())
-    assert str(tmp_path).encode() not in text and b"matplotlib.org" not in contents[0][Path("index.html")]
+def _contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "environment.html"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+def test_the_same_results_give_the_same_bytes(written, tmp_path, results):
+    found = results(seeds=[0, 1], **NETWORKS)
+    # Nothing that was kept from the first time.
+    page.write(Results(found.params, found.root), tmp_path / "reports")
+    contents = _contents(tmp_path / "reports")
+    assert contents == _contents(written)
+    text = b"".join(contents.values())
+    assert all(str(folder).encode() not in text for folder in (tmp_path, found.root))
+    assert b"matplotlib.org" not in contents["index.html"]
 
 
 def test_every_file_that_dvc_declares_is_there(written):
@@ -151,11 +100,10 @@ def test_every_file_that_dvc_declares_is_there(written):
     for table in ("table1", "table2", "table3"):
         assert {f"{table}.csv", f"{table}.md", f"{table}.tex", f"figures/{table}.svg"} <= names
     assert {"claims.csv", "summary.json", "index.html", "figures/predictions-mpii.png"} <= names
-    plots = {"dwa", "losses", "map_iou"}
-    declared = {f"plots/{name}-{dataset}.csv" for name in plots for dataset in ("mpii", "coco", "lspet")}
-    declared |= {
-        f"plots/{name}-{d}.csv" for name in ("accuracy_by_radius", "pckh_curves") for d in ("mpii", "lspet")
-    }
+    dvc = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    plotted = [file for plot in dvc if isinstance(plot, dict) for one in plot.values() for file in one["y"]]
+    assert {file.removeprefix("reports/") for file in plotted} <= names
+    declared = {f"plots/{name}-{dataset}.csv" for name, dataset in figures.plots()}
     assert {name for name in names if name.startswith("plots/")} == declared
     rows = {name: len((written / name).read_text().splitlines()) for name in declared}
     assert rows["plots/accuracy_by_radius-mpii.csv"] == 4 and rows["plots/accuracy_by_radius-lspet.csv"] == 1
@@ -164,10 +112,10 @@ def test_every_file_that_dvc_declares_is_there(written):
 def test_the_summary_is_short_and_named_alike_for_every_radius(results):
     summary = page.summary(results(radius=7))
     assert list(summary) == ["mpii", "coco"]
-    assert set(summary["mpii"]) == {"hrnet_small", "sg", "sg_r3", "sg_r5", "sg_r9", "gain"}
-    assert set(summary["coco"]) == {"hrnet_small", "sg", "gain"}
+    assert set(summary["mpii"]) == {"hrnet_small", "guided", "guided_r3", "guided_r5", "guided_r9", "gain"}
+    assert set(summary["coco"]) == {"hrnet_small", "guided", "gain"}
     assert summary["mpii"]["gain"] == pytest.approx(
-        summary["mpii"]["sg"] - summary["mpii"]["hrnet_small"], abs=0.011
+        summary["mpii"]["guided"] - summary["mpii"]["hrnet_small"], abs=0.011
     )
 
 
@@ -178,6 +126,26 @@ def test_a_report_leaves_nothing_of_an_earlier_one(tmp_path, results, monkeypatc
     assert (tmp_path / "reports" / "lspet.csv").is_file()
     page.write(results(**NETWORKS), tmp_path / "reports")
     assert not (tmp_path / "reports" / "lspet.csv").exists()
+
+
+@pytest.mark.parametrize("like", ["lspet", "coco"])
+def test_a_dataset_that_is_added_has_its_table_claims_and_figures(tmp_path, params, monkeypatch, like):
+    known = DATASETS[like]
+    monkeypatch.setitem(DATASETS, "street", SimpleNamespace(**vars(known) | {"TITLE": "Street"}))
+    lists = {"datasets": ["street"], "radius_sweep": ["street"], "radius_only": []}
+    # Drawn, and not turned into files, which takes seconds.
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
+    monkeypatch.setattr(page, "_embedded", lambda figure: "data:,")
+    found = write_results(tmp_path, params(**NETWORKS).model_copy(update=lists))
+    page.write(found, tmp_path / "reports")
+    rows = list(csv.DictReader((tmp_path / "reports" / "street.csv").read_text().splitlines()))
+    assert {row["box"] for row in rows} == {box.replace("_", " ") for box in known.METRIC.boxes}
+    # A metric's claims are judged once more for it, and none of another metric.
+    numbers = {claim.number for claim in claims.judge(found) if claim.dataset == "street"}
+    assert numbers == {"lspet": {1, 7, 9, 10, 11, 12}, "coco": {3, 4}}[like]
+    assert (tmp_path / "reports" / "plots" / "losses-street.csv").stat().st_size > 1000
+    assert 'id="street">Street: ' in (tmp_path / "reports" / "index.html").read_text()
+    assert set(page.summary(found)) == {"street"}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +200,7 @@ def test_what_differs_from_run_to_run_is_beside_the_page(params, monkeypatch, tm
 def test_importing_the_report_needs_neither_torch_nor_mlflow():
     code = (
         "import sys, stages.report; "
-        "print(sorted({'torch', 'mlflow', 'dvc', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
+        "print(sorted({'torch', 'mlflow', 'dvc', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,25 +3,26 @@
 import numpy as np
 import pytest
 
-from pipeline.report.results import MissingResult, Results, remove_stale
+from pipeline.report.results import Results, remove_stale
+from pipeline.runs import named_by
 
 
 def test_folders_that_the_parameters_do_not_name_are_removed(tmp_path, params):
-    found = params(radius=5)
+    parameters = params(radius=5)
     root = tmp_path / "results"
-    named = [root / run.dataset / run.name for run in found.runs()]
+    named = [root / run.dataset / run.name for run in named_by(parameters)]
     stale = [root / "mpii" / "sg_hrnet_small-r7-s0", root / "lspet" / "hrnet_small-s0"]
     for folder in named + stale:
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text("{}")
     (root / ".gitignore").write_text("/mpii\n")
 
-    assert sorted(remove_stale(found, root)) == sorted(stale)
+    assert sorted(remove_stale(parameters, root)) == sorted(stale)
 
     assert all(folder.is_dir() for folder in named)
     assert not any(folder.exists() for folder in stale) and not (root / "lspet").exists()
     assert (root / ".gitignore").is_file()
-    assert remove_stale(found, root) == []
+    assert remove_stale(parameters, root) == []
 
 
 def test_nothing_to_remove_where_nothing_was_evaluated(tmp_path, params):
@@ -29,28 +30,39 @@ def test_nothing_to_remove_where_nothing_was_evaluated(tmp_path, params):
 
 
 def test_a_run_without_results_is_an_error_that_names_its_file(tmp_path, params):
-    with pytest.raises(MissingResult, match=r"results/mpii/hrnet_small-s0/metrics\.json is missing"):
+    with pytest.raises(
+        ValueError, match=r"results/mpii/hrnet_small-s0/metrics\.json is not there; .*`evaluate`"
+    ):
         Results(params(), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK nothing", "half"])
-def test_damaged_samples_are_named(results, content):
-    found = results()
+def test_damaged_samples_are_named(results, content, tmp_path):
+    found = results(own=tmp_path, datasets=["mpii"], radius_only=[])
     path = found.root / "results" / "mpii" / "hrnet_small-s0" / "samples.npz"
     path.write_bytes(path.read_bytes()[:300] if content == "half" else content)
-    with pytest.raises(MissingResult, match=r"hrnet_small-s0/samples\.npz is damaged .*`evaluate`"):
-        group = Results(found.params, found.root).baseline("mpii")
-        group.samples(0)
+    with pytest.raises(ValueError, match=r"hrnet_small-s0/samples\.npz is damaged .*`evaluate`"):
+        found.baseline("mpii").samples("label")
+
+
+def test_results_of_another_run_are_refused(results, tmp_path):
+    found = results(own=tmp_path, datasets=["mpii"], radius_only=[])
+    folder = tmp_path / "results" / "mpii"
+    (folder / "sg_hrnet_small-r5-s0" / "metrics.json").write_bytes(
+        (folder / "sg_hrnet_small-r3-s0" / "metrics.json").read_bytes()
+    )
+    with pytest.raises(ValueError, match=r"sg_hrnet_small-r5-s0/metrics\.json is of .*radius=3"):
+        Results(found.params, tmp_path)
 
 
 def test_seeds_become_one_row_with_mean_and_spread(results):
     found = results(seeds=[0, 1, 2], radius_only=[], datasets=["mpii"])
     group = found.guided("mpii")
-    means = [metrics["pckh"]["Mean"] for metrics in group.metrics]
+    means = [evaluation.scores["label"]["Mean"] for evaluation in group.evaluations]
 
-    estimate = found.estimates(group)["Mean"]
+    estimate = found.estimates(group, "label")["Mean"]
 
-    assert [run.seed for run in group.runs] == [0, 1, 2] and group.name == "sg_hrnet_small-r5"
+    assert [run.seed for run in group.runs] == [0, 1, 2] and group.run.configuration == "sg_hrnet_small-r5"
     assert estimate.value == pytest.approx(np.mean(means))
     assert estimate.spread == pytest.approx(np.std(means, ddof=1))
     assert estimate.low < estimate.value < estimate.high
@@ -59,7 +71,7 @@ def test_seeds_become_one_row_with_mean_and_spread(results):
 def test_a_difference_is_paired_by_image(results):
     found = results(radius_only=[], datasets=["mpii"])
     ours, theirs = (
-        found.estimates(group)["Mean"] for group in (found.guided("mpii"), found.baseline("mpii"))
+        found.estimates(group, "label")["Mean"] for group in (found.guided("mpii"), found.baseline("mpii"))
     )
 
     difference = ours - theirs
@@ -80,6 +92,13 @@ def test_detected_boxes_without_a_detectors_file_are_not_available(results):
 def test_estimates_of_joints_agree_with_the_columns(results):
     found = results(radius_only=[], datasets=["mpii"])
     group = found.guided("mpii")
-    joints, columns = found.joints(group), found.estimates(group)
+    joints, columns = found.parts(group, "label"), found.estimates(group, "label")
     ankles = [joints[name].value for name in ("right_ankle", "left_ankle")]
     assert np.mean(ankles) == pytest.approx(columns["Ankle"].value)
+
+
+def test_a_metric_that_cannot_be_taken_apart_has_its_columns_for_parts(results):
+    found = results()
+    group = found.guided("coco")
+    assert found.parts(group, "ground_truth") is found.estimates(group, "ground_truth")
+    assert found.parts(group, "detected") is None

@@ -6,15 +6,17 @@ import re
 
 import pytest
 
-from pipeline.report import tables
-
-
-def _rows(text: str) -> list[dict]:
-    return list(csv.DictReader(io.StringIO(text)))
+from pipeline.report import paper, tables
+from pipeline.report.tables import forms
 
 
 def _table(results, name: str) -> tables.Table:
     return {table.name: table for table in tables.make(results)}[name]
+
+
+def _rows(results, name: str) -> list[dict[str, str]]:
+    """A table's CSV, every cell as text."""
+    return list(csv.DictReader(io.StringIO(forms.to_csv(_table(results, name)))))
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +26,23 @@ def paper_lines(shared) -> list[str]:
 
 @pytest.mark.parametrize(("name", "count"), [("table1", 7), ("table2", 12), ("table3", 3)])
 def test_reported_rows_are_the_papers_to_the_letter(paper_lines, name, count):
-    rows = tables.reported(name)
-    assert len(rows) == count
-    printed = [re.sub(r"\s", "", line) for line in paper_lines]
-    order = ["method", "backbone", "pretraining", "input_size", "params", "gflops"]
-    if name == "table1":
-        order = ["method", "params", "gflops"]
-    metrics = [key for key in rows[0] if key[0].isupper()]
-    for row in rows:
-        line = "".join(row.get(key, "") for key in order + metrics)
-        assert re.sub(r"\s", "", line) in printed
+    lines = paper.sheets()[name].lines
+    assert len(lines) == count
+    spaceless = [re.sub(r"\s", "", line) for line in paper_lines]
+    for line in lines:
+        cells = [line.method]
+        if name == "table1":
+            cells += [f"{line.params / 1e6:g}M", f"{line.gflops:g}"]
+        if name == "table2":
+            pretrained = {"ImageNet": "Y", "none": "N"}[line.pretraining]
+            size = "{}×{}".format(*line.input_size)
+            cells += [line.backbone, pretrained, size, f"{line.params / 1e6:g}", f"{line.gflops:g}"]
+        cells += ["-" if value is None else f"{value:g}" for value in line.values.values()]
+        assert re.sub(r"\s", "", "".join(cells)) in spaceless
 
 
 def test_measured_rows_stand_under_the_row_they_belong_to(results):
-    rows = _rows(tables.to_csv(_table(results(), "table1")))
+    rows = _rows(results(), "table1")
     names = [(row["method"], row["row"]) for row in rows]
     assert names[:2] == [("HRNet-W32 [4]", "reported"), ("HRNet (small)", "measured")]
     assert names[-2:] == [("Our", "reported"), ("SG-HRNet (small), r = 5", "measured")]
@@ -45,7 +50,7 @@ def test_measured_rows_stand_under_the_row_they_belong_to(results):
 
 
 def test_table3_has_a_row_for_each_radius_and_for_a_radius_the_paper_did_not_try(results):
-    rows = _rows(tables.to_csv(_table(results(radius=7), "table3")))
+    rows = _rows(results(radius=7), "table3")
     assert [(row["row"], row["radius"]) for row in rows] == [
         ("reported", "3"), ("measured", "3"), ("reported", "5"), ("measured", "5"),
         ("measured", "7"), ("reported", "9"), ("measured", "9"),
@@ -57,7 +62,7 @@ def test_each_network_stands_under_its_own_row_or_after_its_family(results):
     found = results(
         baselines=networks, guided="sg_hrnet_w32", input__size=[256, 192], model__pretrained="imagenet"
     )
-    rows = {name: _rows(tables.to_csv(_table(found, name))) for name in ("table1", "table2")}
+    rows = {name: _rows(found, name) for name in ("table1", "table2")}
     assert [row["method"].split(" [")[0] for row in rows["table1"]] == [
         "HRNet-W32", "HRNet-W32", "HRNet-W48", "Hourglass", "PRM", "DLCM", "Simple Baseline",
         "SimpleBaseline ResNet-50", "SimpleBaseline ResNet-101", "SimpleBaseline ResNet-152", "PRAB",
@@ -66,7 +71,7 @@ def test_each_network_stands_under_its_own_row_or_after_its_family(results):
     # Kinds of box apart.
     assert [row["method"].split(" [")[0] for row in rows["table2"] if row["box"] != "detected"] == [
         "SimpleBaseline ResNet-50", "SimpleBaseline ResNet-101", "SimpleBaseline ResNet-152", "HRNet-W32",
-        "HRNet-W48", "Our, HRNet-W32", "SG-HRNet-W32, r = 5",
+        "HRNet-W48", "SG-HRNet-W32, r = 5",
     ]  # fmt: skip
     methods = [row["method"] for row in rows["table2"]]
     for reported, measured in (
@@ -76,36 +81,36 @@ def test_each_network_stands_under_its_own_row_or_after_its_family(results):
         ("HRNet-W32 [4], HRNet-W32", "HRNet-W32"),
     ):
         at = methods.index(measured)
-        assert methods[at - 1] == reported and rows["table2"][at - 1]["input_size"] == "256 × 192"
+        assert methods[at - 1] == reported and rows["table2"][at - 1]["input_height"] == "256"
     # W48 has no row: after HRNet-W32's last one, which is that without pretraining.
     at = methods.index("HRNet-W48")
-    assert rows["table2"][at - 1]["pretraining"] == "N" and methods[at - 1].startswith("HRNet-W32")
+    assert rows["table2"][at - 1]["pretraining"] == "none" and methods[at - 1].startswith("HRNet-W32")
 
 
 def test_kinds_of_box_have_rows_of_their_own(results):
-    rows = _rows(tables.to_csv(_table(results(), "table2")))
+    rows = _rows(results(), "table2")
     measured = [row for row in rows if row["row"] == "measured"]
     assert [row["box"] for row in measured] == ["ground truth", "detected"] * 2
-    assert [row["AP"] == "not available" for row in measured] == [False, True] * 2
-    assert "0.00" not in {row["AP"] for row in measured}
+    assert [row["AP"] == "" for row in measured] == [False, True] * 2
+    assert ["`evaluate.detections`" in row["notes"] for row in measured] == [False, True] * 2
 
 
 def test_a_network_from_scratch_stands_under_the_row_without_pretraining(results):
-    rows = _rows(tables.to_csv(_table(results(), "table2")))
+    rows = _rows(results(), "table2")
     at = [row["method"] for row in rows].index("HRNet (small)")
-    assert (rows[at - 1]["pretraining"], rows[at]["pretraining"]) == ("N", "none")
+    assert (rows[at - 1]["pretraining"], rows[at]["pretraining"]) == ("none", "none")
 
 
 def test_measured_values_carry_intervals_and_what_they_were_measured_on(results):
     found = results(seeds=[0, 1])
-    rows = _rows(tables.to_csv(_table(found, "table1")))
+    rows = _rows(found, "table1")
     row = rows[-1]
     assert float(row["Mean_low"]) <= float(row["Mean"]) <= float(row["Mean_high"])
     assert float(row["Mean_sd"]) >= 0
     assert row["data"] == "demo: 60 synthetic people, not MPII"
     assert row["source"] == "mpii/sg_hrnet_small-r5-s0 mpii/sg_hrnet_small-r5-s1" and row["seeds"] == "2"
     assert (row["params"], row["gflops"], row["gmacs"]) == ("28573237", "7.23", "7.763")
-    assert row["input_size"] == "128 × 96" and row["pretraining"] == "none"
+    assert (row["input_height"], row["input_width"], row["pretraining"]) == ("128", "96", "none")
     assert row["precision"] == "float32" and rows[0]["precision"] == ""
 
 
@@ -120,7 +125,7 @@ def test_tables_of_our_own_appear_only_with_rows(results):
         "ablations",
     ]
     assert not _table(found, "table1").measured
-    ablation = _rows(tables.to_csv(_table(found, "ablations")))[-1]
+    ablation = _rows(found, "ablations")[-1]
     assert "no segmentation loss" in ablation["method"]
     assert (
         float(ablation["difference_low"])
@@ -132,14 +137,14 @@ def test_tables_of_our_own_appear_only_with_rows(results):
 
 def test_markdown_and_latex_hold_each_row(results):
     table = _table(results(), "table2")
-    markdown, latex = tables.to_markdown(table), tables.to_latex(table)
+    markdown, latex = forms.to_markdown(table), forms.to_latex(table)
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(table.rows) and len({line.count("|") for line in lines}) == 1
-    row = next(index for index, row in enumerate(table.rows) if row.reported.get("AP") == "76.3")
-    said = tables.table_notes(table)
+    row = next(index for index, row in enumerate(table.rows) if row.reported.get("AP") == 76.3)
+    said = table.notes
     marks = re.search(r"<sup>([\d, ]+)</sup>", lines[2 + row])[1].split(", ")
     assert {said[int(mark) - 1] for mark in marks} == set(table.rows[row].notes)
-    assert all(f"\n{number}. {tables.notes()[note]}" in markdown for number, note in enumerate(said, 1))
+    assert all(f"\n{number}. {paper.notes()[note]}" in markdown for number, note in enumerate(said, 1))
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
     assert body.count(r"\\") == len(table.rows)
     assert not re.search(r"(?<!\\)[%#_]", body)
@@ -147,13 +152,12 @@ def test_markdown_and_latex_hold_each_row(results):
 
 
 def test_notes_stand_at_the_rows_they_concern():
-    assert tables.notes_of("table2:sg_hrnet") == ("boxes", "digits", "cost")
-    assert set(tables.notes_of("3")) == {"boxes"}
-    keys = {
-        f"{name}:{row['key']}" for name in ("table1", "table2", "table3") for row in tables.reported(name)
-    }
-    for row in tables.reported("notes"):
-        assert set(row["rows"].split()) <= keys
+    assert paper.notes_of("table2:sg_hrnet") == ("boxes", "detector", "digits", "cost")
+    assert set(paper.notes_of("3")) == {"boxes"}
+    keys = {f"{sheet.name}:{line.key}" for sheet in paper.sheets().values() for line in sheet.lines}
+    with (paper.FOLDER / "notes.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            assert set(row["rows"].split()) <= keys
 
 
 def test_what_is_left_out_is_named_with_the_parameter_that_adds_it(results):

@@ -1,6 +1,9 @@
 """Files beside the archives: what a record of them holds, and that nothing reads another file than the recorded."""
 
+import hashlib
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -8,6 +11,7 @@ import yaml
 from pipeline import files, paths, weights
 from stages import download as stage
 from tests.conftest import ROOT
+from tests.datasets.conftest import Server
 
 
 @pytest.fixture
@@ -92,3 +96,59 @@ def test_imagenet_weights_are_found_in_the_folder_or_named_with_where_they_were_
         assert weights.find("sg_hrnet_w32", "imagenet", "mine", tmp_path) == file
     with pytest.raises(weights.CheckpointError, match=r"own\.pth is missing"):
         weights.find("hrnet_w32", "own.pth", "mine", tmp_path)
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def published(server, monkeypatch):
+    """A network whose ImageNet weights a local server publishes."""
+    name = f"resnet_small-{hashlib.sha256(b'weights').hexdigest()[:8]}.pth"
+    network = replace(weights.NETWORKS["pose_resnet50"], imagenet=f"{server.url}/{name}")
+    monkeypatch.setitem(weights.NETWORKS, "pose_resnet50", network)
+    server.files[f"/{name}"] = b"weights"
+    return name
+
+
+def test_a_page_in_place_of_weights_is_thrown_away_and_they_are_fetched(published, server, tmp_path):
+    kept = tmp_path / weights.KEPT / published
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"<html>log in first</html>")
+    assert weights.fetch("pose_resnet50", "imagenet", "official", tmp_path) == kept
+    assert kept.read_bytes() == b"weights"
+    weights.fetch("pose_resnet50", "imagenet", "official", tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_a_site_that_gives_a_page_for_weights_is_named_and_nothing_is_kept(published, server, tmp_path):
+    right, server.files[f"/{published}"] = server.files[f"/{published}"], b"<html>log in first</html>"
+    with pytest.raises(
+        weights.CheckpointError, match=rf"{published} gives another file than its name promises"
+    ):
+        weights.fetch("pose_resnet50", "imagenet", "official", tmp_path)
+    assert not (tmp_path / weights.KEPT / published).exists()
+    server.files[f"/{published}"] = right
+    assert weights.fetch("pose_resnet50", "imagenet", "official", tmp_path).read_bytes() == b"weights"
+
+
+def test_weights_if_there_from_a_site_that_is_away_are_none_and_it_is_said(
+    published, server, tmp_path, capsys
+):
+    server.files.clear()
+    assert weights.fetch("pose_resnet50", "imagenet_if_there", "official", tmp_path) is None
+    assert "pose_resnet50 starts from scratch" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="answers 404"):
+        weights.fetch("pose_resnet50", "imagenet", "official", tmp_path)
+
+
+def test_pinned_weights_are_known_by_all_their_digits():
+    pins = json.loads(weights.PINS.read_text())
+    for name in ("resnet50-0676ba61.pth", "resnet101-63fe2227.pth", "resnet152-394f9c45.pth"):
+        digest = weights.promised_digest(name)
+        assert re.fullmatch("[0-9a-f]{64}", digest) and digest.startswith(name[-12:-4])
+    assert all(re.fullmatch("[0-9a-f]{64}", pin["sha256"]) for pin in pins.values())

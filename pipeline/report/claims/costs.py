@@ -129,7 +129,7 @@ def _read(path: Path, part: Part, width: str) -> _Cost | None:
         ours, theirs = rows[part.row], rows[part.other]
         memory = part.metric == "train_peak_mb"
         ratio = ours[part.metric] / theirs[part.metric] if memory else ours["train_ratio"]
-        compiled = {True: ", compiled", False: ""}.get(facts["compiled"], f", {facts['compiled']}")
+        compiled = ", compiled" if facts["compiled"] else ""
         return _Cost(
             machine=facts["machine"],
             data=f"{facts['machine']} (torch {facts['torch']}, {facts['precision']}{compiled}, "

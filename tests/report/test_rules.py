@@ -1,0 +1,70 @@
+"""The rules of verdicts, as functions of numbers."""
+
+import pytest
+
+from pipeline.report.claims import rules
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.1, 0.5, "supported"),
+        (0.4, 0.5, "supported"),
+        (0.1, 0.2, "smaller than claimed"),
+        (-0.5, -0.1, "contradicted"),
+        (-0.1, 0.2, "contradicted"),
+        (-0.1, 0.5, "inconclusive"),
+        (0.0, 0.3, "inconclusive"),
+    ],
+)
+def test_verdict_of_a_gain_of_0_3(low, high, verdict):
+    assert rules.of_gain(0.3, (low, high)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("leads", "verdict"),
+    [
+        ([(0.1, 0.5), (0.2, 0.9)], "supported"),
+        ([(0.1, 0.5), (-0.2, 0.9)], "inconclusive"),
+        ([(0.1, 0.5), (-0.9, -0.2)], "contradicted"),
+        ([(-0.3, 0.5), (-0.9, -0.2)], "contradicted"),
+    ],
+)
+def test_verdict_of_a_ranking(leads, verdict):
+    assert rules.of_ranking(leads) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.97, 1.05, "supported"), (1.01, 1.051, "inconclusive"), (1.051, 1.2, "contradicted")],
+)
+def test_verdict_of_a_cost(low, high, verdict):
+    assert rules.of_cost((low, high)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"AP": (0.1, 0.5), "AP50": (0.2, 0.9), "AR": (-0.4, 0.2)}, "supported"),
+        ({"AP": (0.1, 0.5), "AP50": (-0.2, 0.9), "AR": (-0.4, 0.2)}, "inconclusive"),
+        ({"AP": (0.1, 0.5), "AP50": (0.2, 0.9), "AR": (0.1, 0.2)}, "contradicted"),
+        ({"AP": (0.1, 0.5), "AP50": (-0.2, -0.1), "AR": (-0.4, 0.2)}, "contradicted"),
+    ],
+)
+def test_verdict_of_the_only_metrics_that_are_not_ahead(gains, verdict):
+    assert rules.of_only_not_ahead(gains, ["AR"]) == verdict
+
+
+def test_equal_means_equal_as_the_paper_prints_it():
+    assert (
+        rules.of_equality(28.573, 28.536) == "supported" and rules.of_equality(7.23, 7.12) == "contradicted"
+    )
+    assert rules.as_printed(8.99) == 8.9
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(0.7, "supported"), (0.1, "contradicted"), (9.9, "supported"), (20, "contradicted")],
+)
+def test_verdict_of_one_magnitude(ratio, verdict):
+    assert rules.of_magnitude(ratio) == verdict
