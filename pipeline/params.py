@@ -181,6 +181,7 @@ class Report(Group):
     # With fewer, the ends of a 95% interval are not to be told.
     resamples: Annotated[int, Field(ge=40)]
     seed: Seed
+    margin: Annotated[float, Field(gt=0)]
 
 
 class Compute(Group):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def render(
         counts=claims_.counts(claims),
         glance=claims_.at_a_glance(claims),
         difference=_difference,
+        intervals=_intervals,
         tables=tables,
         forms=forms,
         notes=paper.notes(),
@@ -144,6 +146,7 @@ def _headlines(results: Results) -> list[dict[str, Any]]:
                     "names": [method(group) for group in pair],
                     "pair": values,
                     "gain": values[0] - values[1],
+                    "these": (values[0] - values[1]).on_these_images,
                     "seeds": len(pair[0].runs),
                     "full_size": pair[0].full_size,
                 }
@@ -177,6 +180,22 @@ def _difference(claim: Claim) -> str:
         forms.signed(number, decimals) + percent for number in (claim.difference, claim.low, claim.high)
     )
     return value if claim.low is None else f"{value} [{low}, {high}]"
+
+
+def _intervals(claim: Claim) -> str:
+    """What a claim's difference is on the same images, and its p-values."""
+    decimals, known = _DECIMALS.get(claim.unit, 2), claim.low_these_images
+    said = []
+    if known is not None and not math.isnan(known):
+        limits = (forms.signed(limit, decimals) for limit in (known, claim.high_these_images))
+        said.append(f"on these images [{', '.join(limits)}]")
+    if claim.p is not None and claim.p_holm is not None:
+        said.append(f"p {_p(claim.p)}, Holm's {_p(claim.p_holm)}")
+    return "; ".join(said)
+
+
+def _p(value: float) -> str:
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _runs(results: Results) -> list[dict[str, Any]]:

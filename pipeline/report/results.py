@@ -24,7 +24,8 @@ Summary = Callable[[Samples, Array], Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric or a difference of two, percent: its value, 95% interval, and standard deviation over seeds."""
+    """A metric or a difference of two, percent: its value, its 95% interval on new images, and its standard deviation
+    over seeds."""
 
     value: float
     low: float
@@ -36,6 +37,15 @@ class Estimate:
         """The difference; paired where both come from the same images."""
         replicates = self.replicates - other.replicates
         return Estimate(self.value - other.value, *bootstrap.interval(replicates), None, replicates)
+
+    @property
+    def on_these_images(self) -> tuple[float, float]:
+        """Its 95% interval from new seeds on the same images; nan of one seed each."""
+        return bootstrap.on_these_images(self.value, self.replicates)
+
+    def p_above(self, bound: float = 0.0) -> float:
+        """The one-sided p-value of its lying above a bound on new images."""
+        return bootstrap.p_above(self.replicates, bound)
 
 
 @dataclass(frozen=True)
