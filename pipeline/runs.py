@@ -163,7 +163,8 @@ class Evaluation(Group):
 
     scores: for each kind of person box the metric's columns in percent, None where nothing counts; None of a kind
     that was not measured. params, gflops, gmacs: see models.complexity. people, images: of the validation split.
-    full_size: whether the dataset has all its people. map_iou: mean IoU of the four maps with the true one, 0 to 1;
+    full_size: whether the dataset has all its people, but for a handful; missing_people: how many it differs by from
+    the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
     foreground_share: of the training people's maps; both None without maps.
     """
 
@@ -175,6 +176,7 @@ class Evaluation(Group):
     people: int
     images: int
     full_size: bool
+    missing_people: int
     map_iou: list[float] | None
     foreground_share: float | None
 

@@ -67,6 +67,7 @@ def evaluate(*arguments: str) -> None:
     rules = Rules(p.evaluate.keypoint_score, p.evaluate.oks_nms)
     scored = score.score(dataset, boxes, people_folder, rules)
 
+    summary = files.read_json(people_folder / "summary.json")
     cost = complexity.count(network, record.settings.input.size)
     evaluation = runs.Evaluation(
         record=record,
@@ -76,7 +77,8 @@ def evaluate(*arguments: str) -> None:
         gmacs=cost.gmacs,
         people=len(people),
         images=len(np.unique(people.image_id)),
-        full_size=files.read_json(people_folder / "summary.json")["full_size"],
+        full_size=summary["full_size"],
+        missing_people=sum(abs(s["known_people"] - s["people"]) for s in summary["splits"].values()),
         map_iou=None if predictions.map_iou is None else predictions.map_iou.mean(0).tolist(),
         foreground_share=foreground,
     )

@@ -17,6 +17,7 @@ from pipeline.report import claims as claims_
 from pipeline.report import figures as figures_
 from pipeline.report import paper
 from pipeline.report import tables as tables_
+from pipeline.report.alike import differing
 from pipeline.report.claims import Claim
 from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
@@ -145,6 +146,7 @@ def _headlines(results: Results) -> list[dict[str, Any]]:
                     "points": metric.title + (f", {words(box)} boxes" if len(metric.boxes) > 1 else ""),
                     "names": [method(group) for group in pair],
                     "pair": values,
+                    "refused": differing(pair),
                     "gain": values[0] - values[1],
                     "these": (values[0] - values[1]).on_these_images,
                     "seeds": len(pair[0].runs),

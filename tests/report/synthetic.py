@@ -87,6 +87,7 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
         people=PEOPLE,
         images=PEOPLE // 2,
         full_size=full_size,
+        missing_people=0,
         map_iou=map_iou,
         foreground_share=run.radius / 50 if run.guided else None,
     )

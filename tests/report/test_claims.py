@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from pipeline.params import load
 from pipeline.report import claims, paper
 from pipeline.report.claims.protocol import departures
+from pipeline.report.results import Results
 from tests.conftest import ROOT
 from tests.report.synthetic import JUDGED, PAPER
 
@@ -206,3 +208,39 @@ def test_p_values_are_corrected_within_each_dataset(results):
     gains = [claim for claim in found if claim.number in (1, 3) and claim.p is not None]
     # The interval lies above zero just where the p-value is below 2.5%.
     assert all((claim.low > 0) == (claim.p < 0.025) for claim in gains)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("machine", "torch", "2.14.0", "torch is 2.14.0 in sg_hrnet_w32-r5-s1 and 2.13.0"),
+        ("machine", "device", "cuda", "the device is cuda in sg_hrnet_w32-r5-s1 and cpu"),
+        ("machine", "ranks", 2, "the number of ranks is 2 in sg_hrnet_w32-r5-s1 and 1"),
+        ("machine", "compiled", "compiled", "the training step is compiled in sg_hrnet_w32-r5-s1 and eager"),
+        ("input", "size", [384, 288], "the input's size is 384x288 in sg_hrnet_w32-r5-s1 and 256x192"),
+        ("input", "reduced_decoding", True, "reduced decoding is on in sg_hrnet_w32-r5-s1 and off"),
+        ("train", "precision", "bfloat16", "the precision is bfloat16 in sg_hrnet_w32-r5-s1 and float32"),
+    ],
+)
+def test_unequal_runs_are_not_compared(tmp_path, results, part, key, value, words):
+    made = results(tmp_path, source="official", full_size=True, **JUDGED | {"seeds": [1, 2, 3]})
+    path = tmp_path / "results" / "mpii" / "sg_hrnet_w32-r5-s1" / "metrics.json"
+    content = json.loads(path.read_text())
+    record = content["record"]
+    settings = record["settings"]
+    place = {"machine": record["machine"], "input": settings["input"], "train": settings["training"]["train"]}
+    place[part][key] = value
+    path.write_text(json.dumps(content))
+    found = claims.judge(Results(made.params, tmp_path))
+    gain = _by(found, 1)
+    assert gain.verdict == "not comparable" and words in gain.note
+    assert gain.difference is None and gain.low is None and gain.would_be is None and gain.p is None
+    assert _by(found, 3).verdict != "not comparable" and _by(found, 6).verdict == "not comparable"
+
+
+def test_a_handful_of_missing_people_is_a_note(tmp_path, results):
+    made = results(tmp_path, source="official", full_size=True, **JUDGED)
+    for path in (tmp_path / "results").glob("mpii/*/metrics.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"missing_people": 12}))
+    gain = _by(claims.judge(Results(made.params, tmp_path)), 1)
+    assert gain.verdict == "supported" and "12 of MPII's 25,204 people are missing" in gain.note

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from pipeline.datasets import DATASETS
 from pipeline.metrics import bootstrap
 from pipeline.report import paper
+from pipeline.report.alike import differing
 from pipeline.report.claims import rules
 from pipeline.report.claims.protocol import departures
 from pipeline.report.claims.rules import Verdict
@@ -165,6 +166,8 @@ def judged(
         verdict=verdict,
         seeds=min(len(group.runs) for group in groups),
     )
+    if reason := differing(groups):
+        return _refused(claim, reason)
     if claim.seeds is not None and claim.seeds < rules.SEEDS:
         # Of images alone, or of two values' spread: no p-value of a method.
         claim = replace(claim, p=None)
@@ -174,6 +177,7 @@ def judged(
         claim = claim.noted(f"Trained in {' and '.join(sorted(precisions))}; the paper names no precision.")
     if any(not group.full_size for group in groups):
         return claim.withheld(Verdict.NO_DATA)
+    claim = claim.noted(*_fewer(groups))
     other = [
         f"{key} = {value}"
         for key, value in departures(results.params, claim.dataset).items()
@@ -186,6 +190,30 @@ def judged(
             Verdict.PRELIMINARY, f"A verdict needs {rules.SEEDS} seeds of each side: add to `seeds`."
         )
     return claim
+
+
+def _refused(claim: Claim, reason: str) -> Claim:
+    """Without the comparison: each side's own number stays."""
+    return replace(
+        claim,
+        verdict=Verdict.NOT_COMPARABLE,
+        difference=None,
+        low=None,
+        high=None,
+        low_these_images=None,
+        high_these_images=None,
+        p=None,
+    ).noted(reason)
+
+
+def _fewer(groups: Sequence[Group]) -> list[str]:
+    """A note on each dataset that counts as whole, though a handful of its people are missing."""
+    missing = {group.dataset: group.first.missing_people for group in groups}
+    return [
+        f"{count} of {DATASETS[name].TITLE}'s {sum(DATASETS[name].PEOPLE):,} people are missing."
+        for name, count in missing.items()
+        if count
+    ]
 
 
 def judged_over_seeds(
