@@ -11,7 +11,8 @@ So an edit that changes no meaning changes no fingerprint, and neither does a de
   an entry of a table gives them: what only the report reads, such as a title, changes no training.
 - A table (`definitions.TABLES`) is a dict with an entry for each network, dataset and so on. Where a consumer says
   which entry it takes, the others do not count: adding a network leaves those that exist as they are.
-- What is in `FOLLOWED_OTHERWISE` cannot change what a run makes, or is followed by other means.
+- What is in `FOLLOWED_OTHERWISE`, modules or single definitions, cannot change what a run makes, or is followed by
+  other means.
 
 For this to hold no code imports, reads or sets what it names at run time only; a test runs a training and compares.
 """
@@ -25,13 +26,16 @@ from pipeline.definitions import Definition, read, split
 FOLLOWED_OTHERWISE = {
     "pipeline.code": "it reads code",
     "pipeline.definitions": "it reads code",
+    "pipeline.syntax": "it reads code",
     "pipeline.consumers": "it says who depends on code",
     "pipeline.dvc_stages": "names of stages",
     "pipeline.files": "it hashes and writes files that DVC follows",
-    "pipeline.images": "it refuses images, and changes none",
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
-    "pipeline.runs": "a run's record holds the values that it carries",
+    "pipeline.runs:Record": "it holds what a run did, and decides nothing",
+    "pipeline.runs:Evaluation": "it holds what was measured",
+    "pipeline.runs:Machine": "it holds on what a run was done",
+    "pipeline.runs:Data": "it holds hashes of what DVC follows",
     "pipeline.strict_yaml": "it reads params.yaml, whose values DVC follows",
     "pipeline.tracking": "MLflow gets what the history holds",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
@@ -40,6 +44,7 @@ FOLLOWED_OTHERWISE = {
     "stages": "how a stage starts and fails",
 }
 BYTES_AS_THEY_ARE = {
+    "pipeline.images": "it refuses images, which `prepare` has looked at, and changes none",
     "pipeline.datasets.archive": "names of archives and of files in them",
     "pipeline.datasets.ledger": "hashes of archives",
     "pipeline.datasets.official": "archives, as their sites give them",
@@ -93,7 +98,8 @@ class _Walk:
 
     def _symbol(self, module: str, name: str) -> None:
         """Reach a name of a module: what it defines, or what it imports in turn."""
-        if module in self.without or (source := read(module)) is None:
+        source = None if {module, f"{module}:{name}"} & self.without.keys() else read(module)
+        if source is None:
             return
         if name in source.tables and name in self.selection:
             key = self.selection[name]
@@ -158,6 +164,8 @@ class _Walk:
 
     def _members(self, module: str, name: str, definition: Definition) -> None:
         ours = all(self._is_ours(module, base) for base in definition.bases)
+        if not ours:
+            self._call_everything_of_bases(module, definition)
         for member, body in definition.members.items():
             item = (module, f"{name}.{member}", body)
             special = member.startswith("__") and member.endswith("__")
@@ -166,13 +174,24 @@ class _Walk:
             else:
                 self.waiting.setdefault(member, []).append(item)
 
+    def _call_everything_of_bases(self, module: str, definition: Definition) -> None:
+        """What calls a class's methods by itself finds those of its bases too."""
+        for base in definition.bases:
+            inner, name, parent = _base(module, base)
+            if parent is not None:
+                self.open += [(inner, f"{name}.{member}", body) for member, body in parent.members.items()]
+                self._call_everything_of_bases(inner, parent)
+
     def _is_ours(self, module: str, base: str) -> bool:
-        source = read(module)
-        assert source is not None
-        root, *rest = base.split(".")
-        target = ".".join([source.imports.get(root, f"{module}.{root}"), *rest])
-        inner, name = split(target)
-        parent = read(inner) if inner else None
-        if inner is None or parent is None or name not in parent.definitions:
-            return False
-        return all(self._is_ours(inner, above) for above in parent.definitions[name].bases)
+        inner, _, parent = _base(module, base)
+        return parent is not None and all(self._is_ours(inner, above) for above in parent.bases)
+
+
+def _base(module: str, name: str) -> tuple[str, str, Definition | None]:
+    """The module, name and definition of a class that a class of a module inherits from; None of another package's."""
+    source = read(module)
+    assert source is not None
+    root, *rest = name.split(".")
+    inner, name = split(".".join([source.imports.get(root, f"{module}.{root}"), *rest]))
+    parent = read(inner) if inner else None
+    return inner or "", name, parent.definitions.get(name) if parent else None

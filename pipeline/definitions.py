@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.syntax import Names, assigned, bound, changes_something, registers, root_of, text_of
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = {
     "NETWORKS": "pipeline.networks",
@@ -78,44 +80,55 @@ def read(module: str) -> Module | None:
     effects: list[ast.stmt] = []
     tree = ast.parse(file.read_text(), file)
     for statement in tree.body:
-        match statement:
-            case ast.Import() | ast.ImportFrom():
-                imports |= _bound(statement)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports |= bound(statement)
+    by_name = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and _takes_by_name(node)}
     for statement in tree.body:
         match statement:
-            case ast.Import() | ast.ImportFrom():
-                pass
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                definitions[name] = _define(statement, imports)
-            case ast.ClassDef(name=name):
-                definitions[name] = _define_class(statement, imports)
-            case ast.Assign() | ast.AnnAssign():
-                for name in _assigned(statement):
-                    definitions[name] = _define(statement, imports)
-                    if TABLES.get(name) == module and isinstance(statement.value, ast.Dict):
-                        tables[name] = dict(_entries(statement.value, imports))
-            case ast.Expr(value=ast.Constant()):
-                pass
-            case ast.If(test=test) if ast.unparse(test) in ("TYPE_CHECKING", "__name__ == '__main__'"):
+            case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+                continue
+            case ast.If(test=test, orelse=[]) if ast.unparse(test) in (
+                "TYPE_CHECKING",
+                "__name__ == '__main__'",
+            ):
+                continue
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                if registers(statement, imports):
+                    effects.append(statement)
+            case ast.Assign() | ast.AnnAssign() if not changes_something(statement):
                 pass
             case _:
                 effects.append(statement)
-                for name in _assigned(statement):
-                    definitions[name] = _define(statement, imports)
+                if any(isinstance(inner, ast.Import | ast.ImportFrom) for inner in ast.walk(statement)):
+                    raise ValueError(
+                        f"{file}, line {statement.lineno}: imports stand at the top, or in a function"
+                    )
+        for name in assigned(statement):
+            if name in definitions:
+                raise ValueError(f"{file}, line {statement.lineno}: {name} stands for something already")
+            if isinstance(statement, ast.ClassDef):
+                definitions[name] = _define_class(statement, imports)
+                continue
+            definitions[name] = _define(statement, imports)
+            value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+            if TABLES.get(name) == module and isinstance(value, ast.Dict):
+                tables[name] = dict(_entries(value, imports, by_name))
     if effects:
         definitions[""] = _define(ast.Module(effects, []), imports)
     return Module(definitions, imports, tables)
 
 
-def _entries(table: ast.Dict, imports: Mapping[str, str]) -> Iterator[tuple[str, Definition]]:
+def _entries(
+    table: ast.Dict, imports: Mapping[str, str], by_name: set[str]
+) -> Iterator[tuple[str, Definition]]:
     for key, value in zip(table.keys, table.values, strict=True):
         if not isinstance(key, ast.Constant):
             raise ValueError(f"line {table.lineno}: the keys of a table must be plain texts")
-        yield str(key.value), _define_entry(value, imports)
+        yield str(key.value), _define_entry(value, imports, by_name)
 
 
 def _define_class(node: ast.ClassDef, imports: Mapping[str, str]) -> Definition:
-    by_name = any("kw_only=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+    by_name = _takes_by_name(node)
     members: dict[str, list[ast.stmt]] = {}
     rest: list[ast.stmt] = []
     for statement in node.body:
@@ -130,203 +143,31 @@ def _define_class(node: ast.ClassDef, imports: Mapping[str, str]) -> Definition:
     shell = ast.ClassDef(node.name, node.bases, node.keywords, rest, node.decorator_list)
     bodies = {name: _define(ast.Module(body, []), imports) for name, body in members.items()}
     bases = tuple(ast.unparse(base).partition("[")[0] for base in node.bases)
-    return replace(_define(shell, imports), bases=bases, members=bodies)
+    whole = _define(shell, imports)
+    # A method may stand in the class's body under another name, or inside a property().
+    mentioned = whole.attributes | {root_of(dotted) for dotted in whole.names}
+    return replace(whole, attributes=frozenset(mentioned), bases=bases, members=bodies)
 
 
-def _define_entry(value: ast.expr, imports: Mapping[str, str]) -> Definition:
-    if not isinstance(value, ast.Call) or value.args or not all(keyword.arg for keyword in value.keywords):
+def _takes_by_name(node: ast.ClassDef) -> bool:
+    return any("kw_only=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _define_entry(value: ast.expr, imports: Mapping[str, str], by_name: set[str]) -> Definition:
+    # Of a class that takes its fields by name alone each value counts by itself; a helper may do anything with them.
+    ours = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in by_name
+    if not isinstance(value, ast.Call) or not ours or not all(keyword.arg for keyword in value.keywords):
         return _define(value, imports)
     values = {str(keyword.arg): _define(keyword.value, imports) for keyword in value.keywords}
     return replace(_define(value.func, imports), members=values)
 
 
 def _define(node: ast.AST, imports: Mapping[str, str]) -> Definition:
-    names = _Names()
+    names = Names()
     names.visit(node)
-    roots = {_root(dotted) for dotted in names.names}
+    roots = {root_of(dotted) for dotted in names.names}
     known = {**imports, **names.imports}
-    # A name of another package counts by what it stands for.
-    others = sorted(f"{root}={known[root]}" for root in roots & known.keys() if split(known[root])[0] is None)
-    digest = hashlib.sha256("\n".join([_text(node), *others]).encode()).hexdigest()[:16]
+    # An imported name counts by what it stands for.
+    imported = sorted(f"{root}={known[root]}" for root in roots & known.keys())
+    digest = hashlib.sha256("\n".join([text_of(node), *imported]).encode()).hexdigest()[:16]
     return Definition(digest, frozenset(names.names), frozenset(names.attributes), names.imports)
-
-
-class _Names(ast.NodeVisitor):
-    """The names that a definition takes from its module, with the attributes behind them, and all attributes."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.imports: dict[str, str] = {}
-        self.scopes: list[set[str]] = []
-        # Names of which the keys alone are asked for.
-        self.keys: set[int] = set()
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.imports |= _bound(node)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.imports |= _bound(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._take(f"{node.id}{{}}" if id(node) in self.keys else node.id)
-
-    def visit_Compare(self, node: ast.Compare) -> None:
-        self.keys |= {id(right) for right in node.comparators}
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name in ("join", "len", "list", "set", "sorted", "tuple"):
-            self.keys |= {id(argument) for argument in node.args}
-        self.generic_visit(node)
-
-    def visit_For(self, node: ast.For) -> None:
-        self.keys.add(id(node.iter))
-        self.generic_visit(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        self.attributes.add(node.attr)
-        path, base = [node.attr], node.value
-        while isinstance(base, ast.Attribute):
-            self.attributes.add(base.attr)
-            path.append(base.attr)
-            base = base.value
-        if isinstance(base, ast.Name):
-            self._take(".".join([base.id, *reversed(path)]))
-        elif isinstance(base, ast.Subscript) and (table := _dotted(base.value)):
-            self._take(f"{table}[].{'.'.join(reversed(path))}")
-            self.visit(base.slice)
-        else:
-            self.visit(base)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for inner in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
-            self.visit(inner)
-        self._inside(_locals(node), node.body)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        for inner in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
-            self.visit(inner)
-        self._inside(_arguments(node.args), [node.body])
-
-    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
-        targets = {
-            name.id
-            for generator in node.generators
-            for name in ast.walk(generator.target)
-            if isinstance(name, ast.Name)
-        }
-        # The first source is read outside; to read it inside too can only find more.
-        self.keys |= {id(generator.iter) for generator in node.generators}
-        self.visit(node.generators[0].iter)
-        self._inside(targets, ast.iter_child_nodes(node))
-
-    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
-            self.visit(node.value)
-        if not self.scopes:
-            # A field of a class: pydantic and dataclass read its annotation.
-            self.visit(node.annotation)
-
-    def _inside(self, local: set[str], nodes: Iterator[ast.AST] | list[ast.stmt] | list[ast.expr]) -> None:
-        self.scopes.append(local)
-        for node in nodes:
-            self.visit(node)
-        self.scopes.pop()
-
-    def _take(self, dotted: str) -> None:
-        root = _root(dotted)
-        if root in self.imports or not any(root in scope for scope in self.scopes):
-            self.names.add(dotted)
-
-
-def _root(dotted: str) -> str:
-    return dotted.partition("[")[0].partition("{")[0].split(".")[0]
-
-
-def _dotted(node: ast.expr) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (above := _dotted(node.value)):
-        return f"{above}.{node.attr}"
-    return None
-
-
-def _arguments(arguments: ast.arguments) -> set[str]:
-    every = (
-        *arguments.posonlyargs,
-        *arguments.args,
-        *arguments.kwonlyargs,
-        arguments.vararg,
-        arguments.kwarg,
-    )
-    return {argument.arg for argument in every if argument}
-
-
-def _locals(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """Names that a function binds itself: to Python they are local in all of it."""
-    names, elsewhere, pending = _arguments(node.args), set[str](), list[ast.AST](node.body)
-    while pending:
-        inner = pending.pop()
-        match inner:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-                continue
-            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                continue
-            case ast.Global(names=taken) | ast.Nonlocal(names=taken):
-                elsewhere |= set(taken)
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                names.add(name)
-        pending.extend(ast.iter_child_nodes(inner))
-    return names - elsewhere
-
-
-def _bound(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:
-    """The names that an import binds, and what they stand for."""
-    if isinstance(statement, ast.Import):
-        return {
-            a.asname or a.name.split(".")[0]: a.name if a.asname else a.name.split(".")[0]
-            for a in statement.names
-        }
-    if statement.level:
-        raise ValueError(f"line {statement.lineno}: a relative import; name the whole module")
-    return {a.asname or a.name: f"{statement.module}.{a.name}" for a in statement.names}
-
-
-def _assigned(statement: ast.stmt) -> list[str]:
-    return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
-def _text(node: object, inside: bool = False) -> str:
-    """A syntax tree as text, the same in every version of Python, without what changes nothing.
-
-    inside: of a function, where annotations are not read.
-    """
-    if isinstance(node, list):
-        return "[" + ",".join(_text(item, inside) for item in node) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    parts = [type(node).__name__]
-    for name, value in ast.iter_fields(node):
-        if name in ("ctx", "kind", "type_comment", "type_params", "type_ignores"):
-            continue
-        if name in ("returns", "annotation") and (inside or function or isinstance(node, ast.arg)):
-            continue
-        if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            value = [item for item in value if not _says_nothing(item)]
-        if value is None or value == []:
-            continue
-        parts.append(f"{name}={_text(value, inside or function)}")
-    return "(" + " ".join(parts) + ")"
-
-
-def _says_nothing(statement: ast.stmt) -> bool:
-    """A docstring, or a text that stands for one."""
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -1,6 +1,6 @@
 """python -m stages.code: which code each stage can reach, so that an edit makes stale what it touches alone.
 
-The first of all stages, it also checks the whole of params.yaml before anything runs.
+It is the first of all stages, and whenever it runs it checks the whole of params.yaml, as every other stage does.
 """
 
 from pipeline import files, params, paths

@@ -1,9 +1,9 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
 python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME]
-does the same with somebody else's checkpoint, at the input that MODEL ends in (hrnet_w32-256x256), else as in
-params.yaml: into results/DATASET/NAME where `checkpoints` in params.yaml
-lists that name, else into evaluated/DATASET/NAME.
+does the same with somebody else's checkpoint, at the input that MODEL ends in (hrnet_w32-256x256), else at that of
+params.yaml: into results/DATASET/NAME where `checkpoints` in params.yaml lists that name, else into
+evaluated/DATASET/NAME.
 """
 
 import argparse

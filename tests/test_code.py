@@ -113,6 +113,18 @@ EDITS = {
         "import torch.nn.quantized.functional as F",
         {"resnet"},
     ),
+    "two losses swapped by import": (
+        "pipeline/training/step.py",
+        "import keypoint_loss, segmentation_loss",
+        "import keypoint_loss as segmentation_loss, segmentation_loss as keypoint_loss",
+        EVERY_RUN,
+    ),
+    "which parameters a run uses": (
+        "pipeline/runs.py", "weight=p.loss.lambda_", "weight=2 * p.loss.lambda_", EVERY_RUN
+    ),
+    "a switch of torch, set as a module is read": (
+        "pipeline/models/resnet.py", "FILTERS = 256", "F.relu = F.gelu\nFILTERS = 256", {"resnet"}
+    ),
     "a dataset's joints": (
         "pipeline/datasets/formats/mpii.py",
         "flip_pairs=((0, 5)",
@@ -137,6 +149,7 @@ MODELS, ABLATION = (
     "pipeline/models/__init__.py",
     'VARIANTS = {\n    "x": Variant(title="x", attention=False),',
 )
+METRIC = "class Metric(Protocol):"
 ADDITIONS = {
     "a network": [
         (MODELS, '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
@@ -144,6 +157,7 @@ ADDITIONS = {
         ("pipeline/networks.py", "NETWORKS = {", 'NETWORKS = {\n    "vit": Network(title="ViT", family="vit"),'),
     ],
     "an ablation": [("pipeline/variants.py", "VARIANTS = {", ABLATION)],
+    "a metric": [("pipeline/metrics/__init__.py", METRIC, f"class PCK:\n    pass\n\n\n{METRIC}")],
     "a dataset": [("pipeline/datasets/__init__.py", '{"mpii": mpii,', '{"aic": coco, "mpii": mpii,')],
     "a field of the catalogue": [
         ("pipeline/networks.py", '    row: str = ""', '    row: str = ""\n    year: int = 2019')
@@ -173,6 +187,22 @@ def test_python_versions_agree_on_a_fingerprint():
     source = "def f(x, *, y=1):\n    return [f'{x!r:>{y}}' for _ in range(3)], lambda: x @ y"
     digest = definitions._define(ast.parse(source).body[0], {}).digest
     assert digest == "5fc8da9c990ce1e6"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("X = 1\nX = 2\n", "line 2: X stands for something already"),
+        ("try:\n    import a\nexcept ImportError:\n    pass\n", "line 1: imports stand at the top"),
+        ("from pipeline.loader import *\n", "line 1: an import of everything"),
+        ("from . import loader\n", "line 1: a relative import"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tree, source, message):
+    (tree / "pipeline/arrays.py").write_text(source)
+    forget()
+    with pytest.raises(ValueError, match=message):
+        code.reachable("pipeline.arrays", "X", {})
 
 
 def test_an_unknown_entry_of_a_table_is_an_error():
@@ -212,7 +242,13 @@ class Called:
 
 def followed(names: set[str]) -> set[str]:
     without = code.FOLLOWED_OTHERWISE | code.BYTES_AS_THEY_ARE
-    return {name for name in names if name.partition(":")[0] not in without}
+    return {name for name in names if not {name.partition(":")[0], top(name)} & without.keys()}
+
+
+def top(name: str) -> str:
+    """The class that a method is of."""
+    module, _, inner = name.partition(":")
+    return f"{module}:{inner.split('.')[0]}"
 
 
 @pytest.mark.parametrize(

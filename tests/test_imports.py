@@ -24,6 +24,7 @@ strict_yaml
 params
 profiles runs
 dvc_stages
+syntax
 definitions
 code
 consumers
