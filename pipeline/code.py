@@ -32,6 +32,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.files": "it hashes and writes files that DVC follows",
     "pipeline.params": "DVC follows the parameters' values",
     "pipeline.paths": "where files lie is in dvc.yaml too",
+    "pipeline.runs:_load": "it reads those two",
     "pipeline.runs:Record": "it holds what a run did, and decides nothing",
     "pipeline.runs:Evaluation": "it holds what was measured",
     "pipeline.runs:Machine": "it holds on what a run was done",

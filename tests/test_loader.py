@@ -103,4 +103,4 @@ def test_a_process_that_ends_takes_its_workers_along_without_a_word():
     process = subprocess.run(
         [sys.executable, "-c", HELD], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
-    assert process.returncode == 143 and process.stderr == ""
+    assert process.returncode == 143 and "Traceback" not in process.stderr
