@@ -106,6 +106,11 @@ def render(
         on_networks=" and ".join(map(str, on_networks)),
         counts=claims_.counts(claims),
         glance=claims_.at_a_glance(claims),
+        clusterings=[
+            (DATASETS[name].TITLE, clustering)
+            for name in results.params.datasets
+            if (clustering := results.clustering(name)) is not None
+        ],
         difference=_difference,
         intervals=_intervals,
         tables=tables,
