@@ -38,6 +38,7 @@ tracking
 training
 evaluation
 report
+plan
 predict
 stages
 """.split("\n")
