@@ -114,6 +114,7 @@ class Split:
     dropped: number of people left out, by reason.
     sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
     evaluation: images and annotations in COCO's format for pycocotools; image_ids: its images' ids by their names.
+    clusters: by image id a number that images of one origin share, such as a video; None where images are apart.
     """
 
     people: People
@@ -121,6 +122,7 @@ class Split:
     sizes: dict[str, tuple[int, int]] | None = None
     evaluation: dict[str, Any] | None = None
     image_ids: dict[str, int] | None = None
+    clusters: dict[int, int] | None = None
 
 
 def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) -> People:

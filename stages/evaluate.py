@@ -92,7 +92,8 @@ def evaluate(*arguments: str) -> None:
         (out / name).write_bytes(data)
     rows = pictures.hardest(people)
     shown = test.examples(people.select(rows), images, None if maps is None else maps[rows])
-    np.savez_compressed(out / "samples.npz", **score.samples(scored, predictions.map_iou))  # type: ignore[arg-type]
+    samples = score.samples(scored, predictions.map_iou) | score.clusters(people_folder)
+    np.savez_compressed(out / "samples.npz", **samples)  # type: ignore[arg-type]
     np.savez_compressed(out / "examples.npz", **shown)  # type: ignore[arg-type]
     evaluation.save(out / "metrics.json")
     if folder:

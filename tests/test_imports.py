@@ -41,6 +41,7 @@ tracking
 training
 evaluation
 report
+plan
 predict
 stages
 """.split("\n")

@@ -42,6 +42,8 @@ def prepare(dataset: str, data: Data, input_size: tuple[int, int], root: Path, o
         people.save(out / f"{split}.npz")
         if parsed.evaluation:
             _write(out / f"{split}_annotations.json", _without(parsed, bad), indent=None)
+        if parsed.clusters:
+            _write(out / f"{split}_clusters.json", parsed.clusters, indent=None)
         rows[split] = _summary(people, known, parsed, bad)
     source = sources.source_kind(data)
     whole = source != "demo" and all(is_whole(row) for row in rows.values())

@@ -42,7 +42,7 @@ class Replicates:
 
 
 def weights(images: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each of M images is in each of R resamples, (R, M) uint16; each row sums to M.
+    """How often each of M images, or clusters of them, is in each of R resamples, (R, M) uint16; each row sums to M.
 
     Runs on the same images get the same rows, which is what pairs them.
     """
@@ -50,6 +50,21 @@ def weights(images: int, resamples: int, seed: int) -> np.ndarray:
     return np.stack(
         [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(resamples)]
     ).astype(np.uint16)
+
+
+def clustered(image_id: np.ndarray, clusters: Mapping[str, np.ndarray] | None) -> np.ndarray:
+    """Each image's cluster (M,), counted from 0: the images of one are drawn together.
+
+    image_id: (M,); clusters: `image_id` ascending and the `cluster` of each; None where every image is one.
+    """
+    if clusters is None:
+        return np.arange(len(image_id))
+    place = np.searchsorted(clusters["image_id"], image_id).clip(max=len(clusters["image_id"]) - 1)
+    if not np.array_equal(clusters["image_id"][place], image_id):
+        raise ValueError(
+            "images are sampled of which the clusters do not know; run the stage `evaluate` again"
+        )
+    return np.unique(clusters["cluster"][place], return_inverse=True)[1]
 
 
 def over_seeds(

@@ -18,7 +18,7 @@ from pipeline.report import figures as figures_
 from pipeline.report import paper
 from pipeline.report import tables as tables_
 from pipeline.report.alike import differing
-from pipeline.report.claims import Claim
+from pipeline.report.claims import Claim, Verdict, effort
 from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
 from pipeline.report.results import Group, Results, printable
@@ -88,6 +88,7 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": forms.number, "signed": forms.signed, "slug": _slug, "words": words}
+    rates = effort.measured_rates(results)
     on_paper, on_networks = claims_.whatever_the_data()
     demo = [group for group in results.groups if group.first.record.data.source == "demo"]
     return environment.get_template("page.html.j2").render(
@@ -106,8 +107,20 @@ def render(
         on_networks=" and ".join(map(str, on_networks)),
         counts=claims_.counts(claims),
         glance=claims_.at_a_glance(claims),
+        clusterings=[
+            (DATASETS[name].TITLE, clustering)
+            for name in results.params.datasets
+            if (clustering := results.clustering(name)) is not None
+        ],
         difference=_difference,
         intervals=_intervals,
+        identity=id,
+        efforts={
+            id(claim): plan.words
+            for claim in claims
+            if claim.verdict in (Verdict.PRELIMINARY, Verdict.INCONCLUSIVE)
+            and (plan := effort.of(results, claim, rates)) is not None
+        },
         tables=tables,
         forms=forms,
         notes=paper.notes(),

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
+
+import numpy as np
 
 from pipeline.datasets import DATASETS
 from pipeline.metrics import bootstrap
 from pipeline.report import paper
 from pipeline.report.alike import differing
 from pipeline.report.claims import rules
+from pipeline.report.claims.power import Evidence, Need, need
 from pipeline.report.claims.protocol import departures
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
@@ -26,7 +29,7 @@ class Claim:
     difference: in `unit`; low, high: its interval on new images, from which the verdict is made; low_these_images,
     high_these_images: on the same images. p: one-sided, of its being above zero; p_holm: corrected for the
     claims on the same dataset. seeds: the fewest of a side. would_be: what the numbers alone say, where the verdict is
-    withheld. The texts say it to people.
+    withheld. evidence: what a plan of further seeds is made from. The texts say it to people.
     """
 
     number: int
@@ -53,6 +56,7 @@ class Claim:
     seeds: int | None = None
     verdict: Verdict = Verdict.NOT_MEASURED
     would_be: Verdict | None = None
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False, compare=False)
     data: str = ""
     runs: str = ""
     notes: tuple[str, ...] = ()
@@ -102,14 +106,30 @@ class Claim:
         )
 
     @property
+    def undecided(self) -> bool:
+        """Whether further seeds may decide it."""
+        open_ = (Verdict.PRELIMINARY, Verdict.INCONCLUSIVE)
+        return self.verdict in open_ or self.preliminary or self.would_be in open_
+
+    @property
+    def need(self) -> Need | None:
+        """How many seeds decide it; None where nothing is known of its spread."""
+        return need(self.evidence)
+
+    @property
+    def trainings(self) -> int:
+        """How many configurations it compares, each of which a further seed trains once."""
+        return len(self.runs.split()) // self.seeds if self.seeds else 0
+
+    @property
     def note(self) -> str:
         return " ".join(self.notes)
 
     def noted(self, *notes: str) -> "Claim":
         return replace(self, notes=(*self.notes, *notes))
 
-    def compared(self, ours: Estimate, theirs: Estimate, text: str = "") -> "Claim":
-        """With two estimates and their difference."""
+    def compared(self, ours: Estimate, theirs: Estimate, effect: float, text: str = "") -> "Claim":
+        """With two estimates and their difference; effect: how large it is if the claim is true."""
         difference = ours - theirs
         low, high = difference.on_these_images
         return replace(
@@ -123,6 +143,7 @@ class Claim:
             low_these_images=low,
             high_these_images=high,
             p=difference.p_above(),
+            evidence=(Evidence(difference.replicates, effect),),
         )
 
     def withheld(self, verdict: Verdict, note: str = "") -> "Claim":
@@ -237,8 +258,16 @@ def judged_over_seeds(
         low_these_images=low,
         high_these_images=high,
         p=student.p_above(),
+        evidence=(_over_seeds_alone(value, student, count),),
     ).noted("The interval is over seeds alone.")
     return judged(results, claim, groups, rules.of_ranking([(low, high)], margin))
+
+
+def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
+    """Of a difference that no image is known of, taken to be as large as measured."""
+    variance = student.error**2 * count
+    seeds = {"difference": bootstrap.Seeds(1.0, count, variance, variance)}
+    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value)
 
 
 def absent(claim: Claim, dataset: str | None = None) -> Claim:

@@ -82,7 +82,7 @@ def more_accurate(results: Results, part: Part, claim: Claim) -> list[Claim]:
     ours, theirs = (results.map_iou(group) for group in pair)
     if ours is None or theirs is None:
         return [claim.noted("samples.npz holds no IoU of the maps.")]
-    claim = claim.compared(ours, theirs)
+    claim = claim.compared(ours, theirs, results.params.report.margin)
     low, high = (ours - theirs).low, (ours - theirs).high
     return [judged(results, claim, pair, rules.of_ranking([(low, high)], results.params.report.margin))]
 
