@@ -14,7 +14,7 @@ from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
 from pipeline.report import figures as figures_
-from pipeline.report import paper
+from pipeline.report import paper, resolution
 from pipeline.report import tables as tables_
 from pipeline.report.claims import Claim
 from pipeline.report.figures import Figure
@@ -38,6 +38,7 @@ def write(results: Results, out: Path) -> None:
         (out / f"{table.name}.csv").write_text(forms.to_csv(table))
         (out / f"{table.name}.md").write_text(forms.to_markdown(table))
         (out / f"{table.name}.tex").write_text(forms.to_latex(table))
+    (out / "resolution.csv").write_text(resolution.to_csv(resolution.make(results)))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
     drawn = figures_.draw(results, tables, out)
@@ -91,6 +92,7 @@ def render(
     return environment.get_template("page.html.j2").render(
         paper=PAPER,
         params=results.params,
+        resolutions=resolution.make(results),
         parameters=yaml.safe_dump(
             printable(results.params), sort_keys=False, default_flow_style=None, width=100
         ),
