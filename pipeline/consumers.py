@@ -60,4 +60,5 @@ def consumers() -> Iterator[Consumer]:
                 yield of_run(stage, dataset, name)
                 for ablation in VARIANTS if network.backbone else ():
                     yield of_run(stage, dataset, name, ablation)
+    yield Consumer("complexity", "complexity", {"VARIANTS": None})
     yield Consumer("report", "report", {})

@@ -55,6 +55,11 @@ def evaluated(dataset: str, name: str) -> Path:
     return Path("evaluated") / dataset / name
 
 
+def complexity() -> Path:
+    """What every network costs, counted."""
+    return Path("data") / "complexity.json"
+
+
 def benchmarks() -> Path:
     """What benchmarks measured, committed: a JSON file for each benchmark and machine."""
     return Path("benchmarks") / "results"

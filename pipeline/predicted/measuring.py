@@ -23,7 +23,7 @@ from pipeline.runs import Evaluation, Record, Run
 
 @dataclass(frozen=True)
 class File:
-    """A file of predictions, what it is called, and for which dataset and kind of box; model: by which network, or none."""
+    """A file of predictions, its name, and for which dataset and kind of box; model: by which network, or none."""
 
     path: Path
     name: str
@@ -103,7 +103,7 @@ def _rows(file: File, true: Labels) -> Scored:
 
 def _check_numbers(image_xy: Array, file: File) -> None:
     """Raise ValueError where a joint that counts is not predicted for everybody; others may be absent."""
-    known: Array = np.isfinite(image_xy).all(-1)
+    known = np.asarray(np.isfinite(image_xy).all(-1))
     module = DATASETS[file.dataset]
     counts = module.METRIC.mean if isinstance(module.METRIC, PCKh) else range(module.KEYPOINTS.count)
     share = known.mean(0).tolist()

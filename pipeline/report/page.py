@@ -13,8 +13,8 @@ from pipeline import paths
 from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
+from pipeline.report import complexity, paper, resolution
 from pipeline.report import figures as figures_
-from pipeline.report import paper, resolution
 from pipeline.report import tables as tables_
 from pipeline.report.claims import Claim
 from pipeline.report.figures import Figure
@@ -41,7 +41,11 @@ def write(results: Results, out: Path) -> None:
     (out / "resolution.csv").write_text(resolution.to_csv(resolution.make(results)))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
-    drawn = figures_.draw(results, tables, out)
+    if costs := complexity.make(results):
+        (out / "complexity.csv").write_text(complexity.to_csv(costs))
+        (out / "complexity.md").write_text(complexity.to_markdown(costs))
+        (out / "complexity.tex").write_text(complexity.to_latex(costs))
+    drawn = figures_.draw(results, tables, costs, out)
     (out / "index.html").write_text(render(results, tables, claims, drawn))
 
 
@@ -93,6 +97,8 @@ def render(
         paper=PAPER,
         params=results.params,
         resolutions=resolution.make(results),
+        costs=complexity.readable(complexity.make(results)),
+        costs_title=complexity.TITLE,
         parameters=yaml.safe_dump(
             printable(results.params), sort_keys=False, default_flow_style=None, width=100
         ),
