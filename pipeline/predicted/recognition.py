@@ -39,8 +39,8 @@ def check(image_xy: Array, people: People, keypoints: Keypoints, file: str, *, e
         given, true = image_xy[~np.isnan(image_xy)], people.joints[people.labelled]
         raise ValueError(
             f"{file}: its coordinates, {given.min():.0f} to {given.max():.0f}, lie about {off:.0f} head sizes "
-            f"off the labels, which reach from {true.min():.0f} to {true.max():.0f}: they are pixels of a heatmap or of "
-            "a crop, not of the images, or predictions for other images"
+            f"off the labels, which reach from {true.min():.0f} to {true.max():.0f}: they are pixels of a heatmap or "
+            "of a crop, not of the images, or predictions for other images"
         )
     moved = {at: to for at, to in nearest.items() if distance[at, to] < NEARER * distance[at, at]}
     if moved:
