@@ -161,7 +161,8 @@ def _place(group: Group, lines: tuple[Line, ...]) -> int:
     own = [
         place
         for place, line in enumerate(lines)
-        if line.model == group.run.model
+        if group.run.model
+        and line.model == group.run.model
         and (settings is None or line.input_size in (None, settings.input.size))
         and (settings is None or line.pretraining in ("", "none" if started == "none" else "ImageNet"))
     ]
