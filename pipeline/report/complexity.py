@@ -105,7 +105,8 @@ def _own(
     for line in sheet.lines:
         # A row names its very network, or the one whose own row it is.
         first = next((key for key, network in NETWORKS.items() if network.row == line.kind), None)
-        if (line.model or first) != name or line.gflops is None:
+        its = line.model or (line.key if line.key in NETWORKS else first)
+        if its != name or line.gflops is None:
             continue
         gflops = line.gflops
 
