@@ -15,18 +15,23 @@ FOLDER = Path("build") / "code"
 
 @dataclass(frozen=True)
 class Consumer:
-    """A stage, or what a stage does for one dataset, network and ablation. name: its file's below FOLDER."""
+    """A stage, or what a stage does for one dataset, network and ablation. name: its file's below FOLDER.
+
+    start: the module and the function where it begins, if that is not the stage's own.
+    """
 
     name: str
     stage: str
     selection: Mapping[str, str | None]
+    start: tuple[str, str] | None = None
 
     def reachable(self) -> dict[str, str]:
         """Each definition that it can reach, with its digest."""
         # A training reads the people, maps and images that the stages before it made; those read the archives.
         makes = self.stage in ("download", "prepare")
         without = code.FOLLOWED_OTHERWISE | ({} if makes else code.BYTES_AS_THEY_ARE)
-        return code.reachable(f"stages.{self.stage}", self.stage, self.selection, without)
+        module, function = self.start or (f"stages.{self.stage}", self.stage)
+        return code.reachable(module, function, self.selection, without)
 
 
 def of_run(stage: str, dataset: str, network: str, ablation: str | None = None) -> Consumer:
@@ -50,9 +55,16 @@ def consumers(named: Iterable[str] = ()) -> Iterator[Consumer]:
     for dataset in DATASETS:
         for stage in ("download", "prepare", "targets"):
             yield Consumer(f"{stage}/{dataset}", stage, {"DATASETS": dataset})
+        yield Consumer(
+            f"evaluate/{dataset}/predictions",
+            "evaluate",
+            {"DATASETS": dataset},
+            ("pipeline.predicted.measuring", "measure"),
+        )
         for stage in ("train", "evaluate"):
             for name, network in NETWORKS.items():
                 yield of_run(stage, dataset, name)
                 for ablation in VARIANTS if network.backbone else ():
                     yield of_run(stage, dataset, name, ablation)
+    yield Consumer("complexity", "complexity", {"VARIANTS": None})
     yield Consumer("report", "report", {})

@@ -30,6 +30,15 @@ def _stages(params: Params) -> Iterator[tuple[str, tuple[str, ...]]]:
     for number, given in enumerate(params.checkpoints):
         options = {"weights": given.file, "model": given.model, "dataset": given.dataset, "name": given.name}
         yield f"evaluate_checkpoint@checkpoint{number}", tuple(f"--{key}={options[key]}" for key in options)
+    for number, file in enumerate(params.predictions):
+        options = {
+            "predictions": file.file,
+            "dataset": file.dataset,
+            "box": file.box,
+            "model": file.model,
+            "name": file.name,
+        }
+        yield f"evaluate_predictions@predictions{number}", tuple(f"--{key}={options[key]}" for key in options)
 
 
 def _item(run: Run, params: Params) -> str:

@@ -197,6 +197,22 @@ class Checkpoint(Group):
     file: Annotated[str, StringConstraints(min_length=1)]
 
 
+class Predictions(Group):
+    # box: the kind of person box they were made in. model: the network that made them, where it is one of ours.
+    name: Annotated[str, StringConstraints(pattern=NAME)]
+    dataset: DatasetName
+    box: str
+    model: Annotated[str, _one_of([*NETWORKS, "none"])]
+    file: Annotated[str, StringConstraints(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_such_boxes(self) -> Self:
+        boxes = DATASETS[self.dataset].METRIC.boxes
+        if self.box not in boxes:
+            raise ValueError(f"box: {self.box!r} is none of {self.dataset}'s: {', '.join(boxes)}")
+        return self
+
+
 class Params(Group):
     """All of params.yaml; what each key means stands beside it in the file."""
 
@@ -210,6 +226,7 @@ class Params(Group):
     guided: GuidedName
     ablations: list[AblationName]
     checkpoints: list[Checkpoint]
+    predictions: list[Predictions]
     data: Data
     input: Input
     heatmap: Heatmap
@@ -238,12 +255,16 @@ class Params(Group):
                 f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
                 f"radius_only {self.radius_only} name together"
             )
-        for checkpoint in self.checkpoints:
-            if checkpoint.dataset not in self.datasets:
-                raise ValueError(f"checkpoints: {checkpoint.name} needs {checkpoint.dataset} in datasets")
-        names = [(given.dataset, given.name) for given in self.checkpoints]
-        if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
-            raise ValueError("checkpoints: two runs have one name; give each file another")
+        names: list[tuple[str, str]] = []
+        given: list[tuple[str, list[Checkpoint] | list[Predictions]]]
+        given = [("checkpoints", self.checkpoints), ("predictions", self.predictions)]
+        for key, files in given:
+            for file in files:
+                if file.dataset not in self.datasets:
+                    raise ValueError(f"{key}: {file.name} needs {file.dataset} in datasets")
+            names += [(file.dataset, file.name) for file in files]
+            if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
+                raise ValueError(f"{key}: two runs have one name; give each file another")
         if self.ablations and not self.radius_sweep:
             raise ValueError(
                 f"ablations: {self.ablations} run on the datasets of radius_sweep, which names none"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pipeline.params import (
     Augment,
+    Checkpoint,
     Dwa,
     Group,
     Guidance,
@@ -15,6 +16,7 @@ from pipeline.params import (
     Input,
     Model,
     Params,
+    Predictions,
     Segmentation,
     Train,
     sized,
@@ -25,8 +27,9 @@ from pipeline.variants import Variant, variant
 class Run(Group):
     """What is trained, on what.
 
-    input: its own (height, width), where it is not the parameters' input.size. checkpoint: for weights made
-    elsewhere, which are evaluated alone, their name.
+    input: its own (height, width), where it is not the parameters' input.size. checkpoint: for weights or predictions
+    made elsewhere, which are evaluated alone, their name. model: of predictions, the network that made them, or ""
+    where it is none of ours.
     """
 
     dataset: str
@@ -134,21 +137,29 @@ class Machine(Group):
 class Record(Group):
     """run.json: what was trained, with which parameters, from what, on what.
 
-    joints: K. first_weights: what the network started from, in words. machine: None of weights made elsewhere.
+    joints: K. first_weights: what the network started from, in words. machine: None of what was made elsewhere.
+    settings: None of predictions made elsewhere, of whose making nothing is known.
     """
 
     run: Run
     joints: int
-    settings: Settings
+    settings: Settings | None
     data: Data
     first_weights: str
     machine: Machine | None
 
     @property
     def precision(self) -> str | None:
-        """What it was trained in; None of weights made elsewhere."""
-        training = self.settings.training
+        """What it was trained in; None of what was made elsewhere."""
+        training = self.settings.training if self.settings else None
         return training.train.precision if training else None
+
+    @property
+    def used(self) -> Settings:
+        """The settings of a network that is there; raises ValueError for predictions, which have none."""
+        if self.settings is None:
+            raise ValueError(f"{self.run.name} is a file of predictions, and no network")
+        return self.settings
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -162,17 +173,17 @@ class Evaluation(Group):
     """metrics.json: a run's record and what was measured of it.
 
     scores: for each kind of person box the metric's columns in percent, None where nothing counts; None of a kind
-    that was not measured. params, gflops, gmacs: see models.complexity. people, images: of the validation split.
-    full_size: whether the dataset has all its people, but for a handful; missing_people: how many it differs by from
-    the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
+    that was not measured. params, gflops, gmacs: see models.complexity; None of predictions. people, images: of the
+    validation split. full_size: whether the dataset has all its people, but for a handful; missing_people: how many it
+    differs by from the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
     foreground_share: of the training people's maps; both None without maps.
     """
 
     record: Record
     scores: dict[str, dict[str, float | None] | None]
-    params: int
-    gflops: float
-    gmacs: float
+    params: int | None
+    gflops: float | None
+    gmacs: float | None
     people: int
     images: int
     full_size: bool
@@ -217,12 +228,13 @@ def named_by(params: Params) -> Iterator[Run]:
             if dataset in params.radius_sweep:
                 for ablation in params.ablations:
                     yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
-        for given in params.checkpoints:
+        elsewhere: list[Checkpoint | Predictions] = [*params.checkpoints, *params.predictions]
+        for given in elsewhere:
             if given.dataset == dataset:
                 network, size = sized(given.model)
                 yield Run(
                     dataset=dataset,
-                    model=network,
+                    model="" if network == "none" else network,
                     radius=None,
                     seed=None,
                     ablation=None,

@@ -278,7 +278,7 @@ def printable(params: Params) -> dict[str, Any]:
     for group, key in (
         (tree["model"], "pretrained"),
         (tree["evaluate"], "detections"),
-        *((checkpoint, "file") for checkpoint in tree["checkpoints"]),
+        *((given, "file") for given in tree["checkpoints"] + tree["predictions"]),
     ):
         group[key] = group[key] and Path(group[key]).name
     return tree
