@@ -1,12 +1,13 @@
 """Who depends on code: a file of fingerprints for each, on which the stages of dvc.yaml depend."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import code
 from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
+from pipeline.params import sized
 from pipeline.variants import VARIANTS
 
 FOLDER = Path("build") / "code"
@@ -44,8 +45,13 @@ def of_run(stage: str, dataset: str, network: str, ablation: str | None = None) 
     return Consumer(f"{stage}/{dataset}/{network}/{ablation or network}", stage, selection)
 
 
-def consumers() -> Iterator[Consumer]:
-    """All of them, whatever the parameters name."""
+def consumers(named: Iterable[str] = ()) -> Iterator[Consumer]:
+    """All of them, whatever the parameters name; and networks named with an input of their own, in files so named."""
+    for name in sorted({*named}):
+        plain, size = sized(name)
+        for dataset in DATASETS if size else ():
+            for stage in ("train", "evaluate"):
+                yield replace(of_run(stage, dataset, plain), name=f"{stage}/{dataset}/{name}/{name}")
     for dataset in DATASETS:
         for stage in ("download", "prepare", "targets"):
             yield Consumer(f"{stage}/{dataset}", stage, {"DATASETS": dataset})

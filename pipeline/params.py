@@ -35,16 +35,40 @@ def _one_of(table: Iterable[str]) -> AfterValidator:
 
 
 DatasetName = Annotated[str, _one_of(DATASETS)]
-BaselineName = Annotated[str, _one_of(BASELINES)]
+
+
+def sized(name: str) -> tuple[str, tuple[int, int] | None]:
+    """A baseline's network and, where its name ends in one, its own input's (height, width): hrnet_w32-256x256."""
+    network, _, size = name.partition("-")
+    if match := re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", size):
+        return network, (int(match[1]), int(match[2]))
+    return name, None
+
+
+def _sized_one_of(names: Iterable[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        network, size = sized(name)
+        if network not in names:
+            raise ValueError(
+                f"{name!r} is none of {', '.join(names)}, nor one with an input's size behind it"
+            )
+        if size and any(side % 32 for side in size):
+            raise ValueError(f"{name!r}: height and width must be multiples of 32, the coarsest stride")
+        return name
+
+    return AfterValidator(check)
+
+
+BaselineName = Annotated[str, _sized_one_of(BASELINES)]
 GuidedName = Annotated[str, _one_of(GUIDED)]
-NetworkName = Annotated[str, _one_of(NETWORKS)]
+NetworkName = Annotated[str, _sized_one_of(NETWORKS)]
 AblationName = Annotated[str, _one_of(VARIANTS)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SWEEP_RADII = (3, 5, 9)
 # How trained runs are called.
-_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-r\d+)?-s\d+")
+_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-\d+x\d+|-r\d+)?-s\d+")
 # Of a folder under results/ or evaluated/.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -157,6 +181,7 @@ class Report(Group):
     # With fewer, the ends of a 95% interval are not to be told.
     resamples: Annotated[int, Field(ge=40)]
     seed: Seed
+    margin: Annotated[float, Field(gt=0)]
 
 
 class Compute(Group):
@@ -266,7 +291,8 @@ class Params(Group):
 
     def is_guided_itself(self, ablation: str) -> bool:
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""
-        one = self.guided == "sg_hrnet_small" and set(self.model.small.modules) == {1}
+        # The real networks' stages have several modules; a small one's are parameters.
+        one = "width" not in NETWORKS[self.guided].options and set(self.model.small.modules) == {1}
         applied = self.guidance.apply
         return ablation == applied or (one and (applied, ablation) == ("last_module", "every_module"))
 

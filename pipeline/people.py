@@ -72,6 +72,11 @@ class People:
         }
         return People(**columns)
 
+    def cropped_for(self, input_size: tuple[int, int]) -> "People":
+        """The same people with their boxes widened to the shape of another input (height, width)."""
+        center, scale = crop_of_box(self.box, input_size)
+        return replace(self, center=center, scale=scale)
+
     def save(self, path: Path) -> None:
         """Write the table; equal tables give equal bytes."""
         path = Path(path)
@@ -109,6 +114,7 @@ class Split:
     dropped: number of people left out, by reason.
     sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
     evaluation: images and annotations in COCO's format for pycocotools; image_ids: its images' ids by their names.
+    clusters: by image id a number that images of one origin share, such as a video; None where images are apart.
     """
 
     people: People
@@ -116,6 +122,7 @@ class Split:
     sizes: dict[str, tuple[int, int]] | None = None
     evaluation: dict[str, Any] | None = None
     image_ids: dict[str, int] | None = None
+    clusters: dict[int, int] | None = None
 
 
 def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) -> People:

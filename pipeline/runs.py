@@ -19,6 +19,7 @@ from pipeline.params import (
     Predictions,
     Segmentation,
     Train,
+    sized,
 )
 from pipeline.variants import Variant, variant
 
@@ -26,8 +27,9 @@ from pipeline.variants import Variant, variant
 class Run(Group):
     """What is trained, on what.
 
-    checkpoint: for weights or predictions made elsewhere, which are evaluated alone, their name. model: of predictions,
-    the network that made them, or "" where it is none of ours.
+    input: its own (height, width), where it is not the parameters' input.size. checkpoint: for weights or predictions
+    made elsewhere, which are evaluated alone, their name. model: of predictions, the network that made them, or ""
+    where it is none of ours.
     """
 
     dataset: str
@@ -36,13 +38,16 @@ class Run(Group):
     seed: int | None
     ablation: str | None
     checkpoint: str | None = None
+    input: tuple[int, int] | None = None
 
     @property
     def configuration(self) -> str:
         """Its name without the seed: runs of one configuration are one row of the tables."""
         if self.checkpoint is not None:
             return self.checkpoint
-        return self.model if self.radius is None else f"{self.ablation or self.model}-r{self.radius}"
+        if self.radius is not None:
+            return f"{self.ablation or self.model}-r{self.radius}"
+        return self.model if self.input is None else "{}-{}x{}".format(self.model, *self.input)
 
     @property
     def name(self) -> str:
@@ -89,10 +94,17 @@ class Settings(Group):
     guided: Guided | None
 
     @classmethod
-    def of(cls, params: Params, *, guided: bool, trained: bool = True) -> Self:
+    def of(
+        cls,
+        params: Params,
+        *,
+        guided: bool,
+        trained: bool = True,
+        input_size: tuple[int, int] | None = None,
+    ) -> Self:
         p = params
         return cls(
-            input=p.input,
+            input=p.input.model_copy(update={"size": input_size}) if input_size else p.input,
             model=p.model,
             training=Training(heatmap=p.heatmap, augment=p.augment, reduction=p.loss.reduction, train=p.train)
             if trained
@@ -162,8 +174,9 @@ class Evaluation(Group):
 
     scores: for each kind of person box the metric's columns in percent, None where nothing counts; None of a kind
     that was not measured. params, gflops, gmacs: see models.complexity; None of predictions. people, images: of the
-    validation split. full_size: whether the dataset has all its people. map_iou: mean IoU of the four maps with the
-    true one, 0 to 1; foreground_share: of the training people's maps; both None without maps.
+    validation split. full_size: whether the dataset has all its people, but for a handful; missing_people: how many it
+    differs by from the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
+    foreground_share: of the training people's maps; both None without maps.
     """
 
     record: Record
@@ -174,6 +187,7 @@ class Evaluation(Group):
     people: int
     images: int
     full_size: bool
+    missing_people: int
     map_iou: list[float] | None
     foreground_share: float | None
 
@@ -206,7 +220,8 @@ def named_by(params: Params) -> Iterator[Run]:
     for dataset in params.datasets:
         for seed in params.seeds:
             for model in params.baselines:
-                yield Run(dataset=dataset, model=model, radius=None, seed=seed, ablation=None)
+                network, size = sized(model)
+                yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)
             guided, radius = params.guided, params.radius
             for each in params.radii(dataset):
                 yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
@@ -216,11 +231,13 @@ def named_by(params: Params) -> Iterator[Run]:
         elsewhere: list[Checkpoint | Predictions] = [*params.checkpoints, *params.predictions]
         for given in elsewhere:
             if given.dataset == dataset:
+                network, size = sized(given.model)
                 yield Run(
                     dataset=dataset,
-                    model="" if given.model == "none" else given.model,
+                    model="" if network == "none" else network,
                     radius=None,
                     seed=None,
                     ablation=None,
                     checkpoint=given.name,
+                    input=size,
                 )

@@ -1,8 +1,9 @@
 """python -m stages.evaluate DATASET RUN: predictions and metrics of a trained run on the validation people.
 
-python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME] [--input-size HxW]
-does the same with somebody else's checkpoint: into results/DATASET/NAME where `checkpoints` in params.yaml
-lists that name, else into evaluated/DATASET/NAME.
+python -m stages.evaluate --weights FILE --model MODEL --dataset DATASET [--name NAME]
+does the same with somebody else's checkpoint, at the input that MODEL ends in (hrnet_w32-256x256), else at that of
+params.yaml: into results/DATASET/NAME where `checkpoints` in params.yaml lists that name, else into
+evaluated/DATASET/NAME.
 
 python -m stages.evaluate --predictions FILE --dataset DATASET [--box BOX] [--model MODEL] [--name NAME]
 does the same with somebody else's predictions (docs/predictions.md), without a GPU and without images.
@@ -60,6 +61,8 @@ def evaluate(*arguments: str) -> None:
 
     people_folder = paths.people(dataset)
     people = People.load(people_folder / "val.npz")
+    if run.input and not DATASETS[dataset].SQUARE_CROPS:
+        people = people.cropped_for(run.input)
     images = sources.open_images(dataset, p.data, paths.project_root())
     maps, foreground = targets_of(run)
     predictions = test.predict(people, images, maps)
@@ -72,6 +75,7 @@ def evaluate(*arguments: str) -> None:
     rules = Rules(p.evaluate.keypoint_score, p.evaluate.oks_nms)
     scored = score.score(dataset, boxes, people_folder, rules)
 
+    summary = files.read_json(people_folder / "summary.json")
     cost = complexity.count(network, record.used.input.size)
     evaluation = runs.Evaluation(
         record=record,
@@ -81,7 +85,8 @@ def evaluate(*arguments: str) -> None:
         gmacs=cost.gmacs,
         people=len(people),
         images=len(np.unique(people.image_id)),
-        full_size=files.read_json(people_folder / "summary.json")["full_size"],
+        full_size=summary["full_size"],
+        missing_people=sum(abs(s["known_people"] - s["people"]) for s in summary["splits"].values()),
         map_iou=None if predictions.map_iou is None else predictions.map_iou.mean(0).tolist(),
         foreground_share=foreground,
     )
@@ -91,7 +96,8 @@ def evaluate(*arguments: str) -> None:
         (out / name).write_bytes(data)
     rows = pictures.hardest(people)
     shown = test.examples(people.select(rows), images, None if maps is None else maps[rows])
-    np.savez_compressed(out / "samples.npz", **score.samples(scored, predictions.map_iou))  # type: ignore[arg-type]
+    samples = score.samples(scored, predictions.map_iou) | score.clusters(people_folder)
+    np.savez_compressed(out / "samples.npz", **samples)  # type: ignore[arg-type]
     np.savez_compressed(out / "examples.npz", **shown)  # type: ignore[arg-type]
     evaluation.save(out / "metrics.json")
     if folder:
@@ -111,8 +117,12 @@ def of_predictions(a: argparse.Namespace, p: params.Params) -> None:
     evaluation.save(out / "metrics.json")
     values = evaluation.scores[a.box] or {}
     say(run, a.box, {name: values[name] for name in metric.columns})
-    own = {name.removeprefix(f"{a.box}_"): array for name, array in samples.items()}
-    draws = bootstrap.weights(len(metric.images(own)), p.report.resamples, p.report.seed)
+    own = {n.removeprefix(f"{a.box}_"): array for n, array in samples.items() if n.startswith(a.box)}
+    together = {
+        n.removeprefix("clusters_"): array for n, array in samples.items() if n.startswith("clusters_")
+    }
+    cluster = bootstrap.clustered(metric.images(own), together or None)
+    draws = bootstrap.weights(int(cluster.max()) + 1, p.report.resamples, p.report.seed)[:, cluster]
     low, high = bootstrap.interval(metric.summarise(own, draws)[metric.main])
     print(
         f"{metric.main}, 95% interval on {evaluation.people} people in {evaluation.images} images: "
@@ -154,24 +164,31 @@ def arguments_of(arguments: tuple[str, ...]) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="a checkpoint of this or of HRNet's official code")
     parser.add_argument("--predictions", type=Path, help="a file of predictions made elsewhere")
     parser.add_argument("--box", help="the kind of person box that the predictions were made in")
-    parser.add_argument("--model", choices=[*sorted(NETWORKS), "none"], help="none: of predictions alone")
+    parser.add_argument("--model", help="a network, such as hrnet_w32 or hrnet_w32-256x256")
     parser.add_argument("--dataset", choices=sorted(DATASETS))
     parser.add_argument("--name", help="of the folder of results; the file's name without its ending")
-    parser.add_argument("--input-size", help="height x width, such as 256x192; else as in params.yaml")
     a = parser.parse_args(arguments)
     if a.predictions:
-        if a.run or a.weights or a.input_size or not a.dataset:
+        if a.run or a.weights or not a.dataset:
             parser.error("--predictions needs --dataset, and neither a run nor --weights")
+        if a.model not in (None, "none", *NETWORKS):
+            parser.error(f"--model {a.model} must be none or one of {', '.join(NETWORKS)}")
         boxes = DATASETS[a.dataset].METRIC.boxes
         a.box = a.box or (boxes[0] if len(boxes) == 1 else None)
         if a.box not in boxes:
             parser.error(f"--box must be one of {', '.join(boxes)}: results under them are never compared")
         a.name = name_of(a.name or a.predictions.stem, parser)
     elif a.weights:
-        if a.run or a.box or not (a.model in NETWORKS and a.dataset):
+        if a.run or a.box or not (a.model and a.dataset):
             parser.error("--weights needs --model and --dataset, and neither a run nor --box")
+        network, size = params.sized(a.model)
+        if network not in NETWORKS or (size and any(side % 32 for side in size)):
+            parser.error(
+                f"--model {a.model} must be one of {', '.join(NETWORKS)}, perhaps with an input's size of "
+                f"multiples of 32 behind it: hrnet_w32-256x256"
+            )
         a.name = name_of(a.name or a.weights.stem, parser)
-    elif len(a.run) != 2 or a.model or a.dataset or a.name or a.input_size or a.box:
+    elif len(a.run) != 2 or a.model or a.dataset or a.name or a.box:
         parser.error("name a dataset and a run, or a file by --weights or --predictions")
     else:
         a.dataset, a.run = a.run
@@ -190,9 +207,9 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
     """The record of weights that were not trained here."""
     if not a.weights.is_file():
         raise ValueError(f"there is no file {a.weights} to take weights from; give another to --weights")
-    settings = runs.Settings.of(p, guided=NETWORKS[a.model].backbone is not None, trained=False)
-    if a.input_size:
-        settings = settings.model_copy(update={"input": input_of(a, p)})
+    network, size = params.sized(a.model)
+    guided = NETWORKS[network].backbone is not None
+    settings = runs.Settings.of(p, guided=guided, trained=False, input_size=size)
     manifest_path = paths.manifest(a.dataset)
     if not manifest_path.is_file():
         raise ValueError(
@@ -202,7 +219,13 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
     manifest = files.read_json(manifest_path)
     return runs.Record(
         run=runs.Run(
-            dataset=a.dataset, model=a.model, radius=None, seed=None, ablation=None, checkpoint=a.name
+            dataset=a.dataset,
+            model=network,
+            radius=None,
+            seed=None,
+            ablation=None,
+            checkpoint=a.name,
+            input=size,
         ),
         joints=DATASETS[a.dataset].KEYPOINTS.count,
         settings=settings,
@@ -212,20 +235,6 @@ def of_checkpoint(a: argparse.Namespace, p: params.Params) -> runs.Record:
         first_weights=f"weights of {a.weights.name}, sha256 {files.sha256(a.weights)[:12]}",
         machine=None,
     )
-
-
-def input_of(a: argparse.Namespace, p: params.Params) -> params.Input:
-    """params.yaml's input with the size that --input-size names."""
-    height, width = (int(side) if side.isdigit() else 0 for side in a.input_size.partition("x")[::2])
-    if min(height, width) < 32 or height % 32 or width % 32:
-        raise ValueError(f"--input-size {a.input_size} must be height x width, multiples of 32: 256x192")
-    prepared = p.input.size
-    if not DATASETS[a.dataset].SQUARE_CROPS and height * prepared[1] != width * prepared[0]:
-        raise ValueError(
-            f"--input-size {a.input_size}: {a.dataset}'s boxes were widened to the shape of input.size "
-            f"{list(prepared)}; set input.size in params.yaml and run `dvc repro prepare`"
-        )
-    return p.input.model_copy(update={"size": (height, width)})
 
 
 if __name__ == "__main__":

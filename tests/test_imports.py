@@ -23,6 +23,9 @@ datasets
 strict_yaml
 params
 profiles runs
+dvc_stages
+syntax
+definitions
 code
 consumers
 images
@@ -39,6 +42,7 @@ tracking
 training
 evaluation
 report
+plan
 predict
 stages
 """.split("\n")

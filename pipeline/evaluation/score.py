@@ -12,6 +12,7 @@ from pipeline.datasets import DATASETS
 from pipeline.evaluation.inference import Inference, Predictions
 from pipeline.metrics import Array, Rules, Scored
 from pipeline.people import People
+from pipeline.predicted.labels import clusters as clusters
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 docs/statistics.md has the method and what it assumes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Replicates:
 
 
 def weights(images: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each of M images is in each of R resamples, (R, M) uint16; each row sums to M.
+    """How often each of M images, or clusters of them, is in each of R resamples, (R, M) uint16; each row sums to M.
 
     Runs on the same images get the same rows, which is what pairs them.
     """
@@ -49,6 +50,21 @@ def weights(images: int, resamples: int, seed: int) -> np.ndarray:
     return np.stack(
         [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(resamples)]
     ).astype(np.uint16)
+
+
+def clustered(image_id: np.ndarray, clusters: Mapping[str, np.ndarray] | None) -> np.ndarray:
+    """Each image's cluster (M,), counted from 0: the images of one are drawn together.
+
+    image_id: (M,); clusters: `image_id` ascending and the `cluster` of each; None where every image is one.
+    """
+    if clusters is None:
+        return np.arange(len(image_id))
+    place = np.searchsorted(clusters["image_id"], image_id).clip(max=len(clusters["image_id"]) - 1)
+    if not np.array_equal(clusters["image_id"][place], image_id):
+        raise ValueError(
+            "images are sampled of which the clusters do not know; run the stage `evaluate` again"
+        )
+    return np.unique(clusters["cluster"][place], return_inverse=True)[1]
 
 
 def over_seeds(
@@ -72,7 +88,7 @@ def over_seeds(
 
 
 def interval(replicates: Replicates | np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The interval (low, high) of a metric or a difference.
+    """The interval (low, high) of a metric or a difference on new images, from new seeds.
 
     Of one seed each, or of plain draws (R,): their percentiles. With more seeds Student's t, with the variance
     over images plus that over seeds, and Satterthwaite's degrees of freedom; a model with one seed beside
@@ -80,18 +96,76 @@ def interval(replicates: Replicates | np.ndarray, level: float = 0.95) -> tuple[
     nothing that the metric counts.
     """
     draws = replicates.draws if isinstance(replicates, Replicates) else replicates
-    seeds = list(replicates.seeds.values()) if isinstance(replicates, Replicates) else []
-    known = draws[~np.isnan(draws)]
-    if len(known) < 0.99 * len(draws):
+    known = _known(draws)
+    if not len(known):
         return float("nan"), float("nan")
-    if all(s.count == 1 for s in seeds):
+    student = _student(replicates, known) if isinstance(replicates, Replicates) else None
+    if student is None:
         low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
-    from scipy.stats import t
+    return student.interval(level)
 
+
+def on_these_images(value: float, replicates: Replicates, level: float = 0.95) -> tuple[float, float]:
+    """The interval (low, high) of a metric or a difference, `value`, from new seeds on the very same images.
+
+    Welch's: the whole variance over seeds, also that part of it which other images would show otherwise. nan
+    of one seed each.
+    """
+    seeds = [replace(s, variance=s.raw) for s in replicates.seeds.values() if s.factor]
+    if all(s.count == 1 for s in seeds):
+        return float("nan"), float("nan")
+    variance, freedom = _over_seeds(seeds, 0.0)
+    return Student(value, math.sqrt(variance), freedom).interval(level)
+
+
+def p_above(replicates: Replicates, bound: float = 0.0) -> float:
+    """The one-sided p-value of a difference above `bound`: half the smallest alpha of which `interval`, at the level
+    1 - alpha, lies above it. nan where there is no interval."""
+    known = _known(replicates.draws)
+    if not len(known):
+        return float("nan")
+    student = _student(replicates, known)
+    if student is None:
+        return float(1 + (known <= bound).sum()) / (1 + len(known))
+    return student.p_above(bound)
+
+
+@dataclass(frozen=True)
+class Student:
+    """A value whose error is estimated: Student's t times `error` around `center`."""
+
+    center: float
+    error: float
+    freedom: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        from scipy.stats import t
+
+        reach = float(t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return self.center - reach, self.center + reach
+
+    def p_above(self, bound: float = 0.0) -> float:
+        from scipy.stats import t
+
+        if self.error == 0:
+            return 0.0 if self.center > bound else 1.0
+        return float(t.sf((self.center - bound) / self.error, self.freedom))
+
+
+def _known(draws: np.ndarray) -> np.ndarray:
+    """The draws that have a value; none of them where more than 1% have not."""
+    known: np.ndarray = draws[~np.isnan(draws)]
+    return known if len(known) >= 0.99 * len(draws) else known[:0]
+
+
+def _student(replicates: Replicates, known: np.ndarray) -> Student | None:
+    """None of one seed each, where nothing is known of the spread over seeds."""
+    seeds = list(replicates.seeds.values())
+    if all(s.count == 1 for s in seeds):
+        return None
     by_seeds, freedom = _over_seeds(seeds, float(known.var()))
-    reach = float(t.ppf((1 + level) / 2, freedom) * np.sqrt(known.var() + by_seeds))
-    return float(known.mean()) - reach, float(known.mean()) + reach
+    return Student(float(known.mean()), math.sqrt(float(known.var()) + by_seeds), freedom)
 
 
 def _mean_over_seeds(values: np.ndarray, draws: np.ndarray, name: str) -> Replicates:
@@ -119,5 +193,7 @@ def _over_seeds(seeds: list[Seeds], by_images: float) -> tuple[float, float]:
         share = s.factor**2 / s.count
         total += share * source.variance
         uncertainty += (share * source.raw) ** 2 / (source.count - 1)
-    freedom = (by_images + total) ** 2 / uncertainty if uncertainty > 0 else np.inf
-    return total, max(freedom, 1.0)
+    if uncertainty == 0:
+        return total, math.inf
+    # Rounded down, since Satterthwaite's approximation is a little too sure of few seeds.
+    return total, float(max(math.floor((by_images + total) ** 2 / uncertainty), 1))

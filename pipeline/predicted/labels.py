@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import files, paths
 from pipeline.arrays import Array
 from pipeline.datasets import DATASETS, sources
@@ -16,7 +18,8 @@ from pipeline.runs import Data as Source
 class Labels:
     """Validation people. order: person_id (N,) in the order of files of predictions, None where none has one.
 
-    folder: that of the stage `prepare`; full_size: whether the real dataset has no others.
+    folder: that of the stage `prepare`; full_size: whether the real dataset has no others, but for a handful;
+    missing: by how many people it differs from the official count.
     """
 
     people: People
@@ -24,6 +27,7 @@ class Labels:
     folder: Path
     data: Source
     full_size: bool
+    missing: int
 
 
 def read(dataset: str, data: Data, file: Path) -> Labels:
@@ -34,7 +38,7 @@ def read(dataset: str, data: Data, file: Path) -> Labels:
     folder, own = paths.people(dataset), DATASETS[dataset].PREDICTIONS
     if (folder / "val.npz").is_file() and paths.manifest(dataset).is_file():
         manifest = files.read_json(paths.manifest(dataset))
-        order = None
+        order, summary = None, files.read_json(folder / "summary.json")
         if own is not None:
             labels = sources.open_labels(dataset, data, paths.project_root())
             order = own.order(labels.read(own.archive.name))
@@ -45,7 +49,8 @@ def read(dataset: str, data: Data, file: Path) -> Labels:
             data=Source(
                 source=manifest["source"], people_sha256=None, archives_sha256=files.hash_json(manifest)
             ),
-            full_size=files.read_json(folder / "summary.json")["full_size"],
+            full_size=summary["full_size"],
+            missing=sum(abs(s["known_people"] - s["people"]) for s in summary["splits"].values()),
         )
     if own is None or (data.source == "demo" and not _places(dataset, own, data, file)):
         raise ValueError(
@@ -75,6 +80,7 @@ def _alone(dataset: str, own: Files, data: Data, file: Path) -> Labels:
             archives_sha256=files.hash_json([{"name": own.archive.name, "sha256": sha256}]),
         ),
         full_size=len(people) == DATASETS[dataset].PEOPLE[1],
+        missing=abs(len(people) - DATASETS[dataset].PEOPLE[1]),
     )
 
 
@@ -87,3 +93,14 @@ def _places(dataset: str, own: Files, data: Data, file: Path) -> list[Path]:
         folders = [given / dataset, given, *folders]
     places = [folder / name for folder in folders] + ([file] if file.name == name else [])
     return [place for place in places if place.is_file()]
+
+
+def clusters(folder: Path) -> dict[str, Array]:
+    """Which validation images are resampled together: image_id (M,) ascending and cluster (M,), empty where each is
+    apart; folder: that of the stage `prepare`."""
+    path = folder / "val_clusters.json"
+    if not path.is_file():
+        return {}
+    by_image = sorted((int(image_id), cluster) for image_id, cluster in files.read_json(path).items())
+    image_id, cluster = np.array(by_image, np.int64).T
+    return {"clusters_image_id": image_id, "clusters_cluster": cluster}

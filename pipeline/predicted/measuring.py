@@ -66,10 +66,12 @@ def measure(file: File, data: Data) -> tuple[Evaluation, dict[str, Array]]:
         people=len(true.people),
         images=len(np.unique(true.people.image_id)),
         full_size=true.full_size,
+        missing_people=true.missing,
         map_iou=None,
         foreground_share=None,
     )
-    return evaluation, {f"{file.box}_{name}": array for name, array in scored.samples.items()}
+    samples = {f"{file.box}_{name}": array for name, array in scored.samples.items()}
+    return evaluation, samples | labels.clusters(true.folder)
 
 
 def _rows(file: File, true: Labels) -> Scored:

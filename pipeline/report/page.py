@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from pipeline.report import claims as claims_
 from pipeline.report import complexity, paper, resolution
 from pipeline.report import figures as figures_
 from pipeline.report import tables as tables_
-from pipeline.report.claims import Claim
+from pipeline.report.alike import differing
+from pipeline.report.claims import Claim, Verdict, effort
 from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
 from pipeline.report.results import Group, Results, printable
@@ -91,6 +93,7 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"number": forms.number, "signed": forms.signed, "slug": _slug, "words": words}
+    rates = effort.measured_rates(results)
     on_paper, on_networks = claims_.whatever_the_data()
     demo = [group for group in results.groups if group.first.record.data.source == "demo"]
     return environment.get_template("page.html.j2").render(
@@ -112,7 +115,20 @@ def render(
         on_networks=" and ".join(map(str, on_networks)),
         counts=claims_.counts(claims),
         glance=claims_.at_a_glance(claims),
+        clusterings=[
+            (DATASETS[name].TITLE, clustering)
+            for name in results.params.datasets
+            if (clustering := results.clustering(name)) is not None
+        ],
         difference=_difference,
+        intervals=_intervals,
+        identity=id,
+        efforts={
+            id(claim): plan.words
+            for claim in claims
+            if claim.verdict in (Verdict.PRELIMINARY, Verdict.INCONCLUSIVE)
+            and (plan := effort.of(results, claim, rates)) is not None
+        },
         tables=tables,
         forms=forms,
         notes=paper.notes(),
@@ -151,7 +167,9 @@ def _headlines(results: Results) -> list[dict[str, Any]]:
                     "points": metric.title + (f", {words(box)} boxes" if len(metric.boxes) > 1 else ""),
                     "names": [method(group) for group in pair],
                     "pair": values,
+                    "refused": differing(pair),
                     "gain": values[0] - values[1],
+                    "these": (values[0] - values[1]).on_these_images,
                     "seeds": len(pair[0].runs),
                     "full_size": pair[0].full_size,
                 }
@@ -185,6 +203,22 @@ def _difference(claim: Claim) -> str:
         forms.signed(number, decimals) + percent for number in (claim.difference, claim.low, claim.high)
     )
     return value if claim.low is None else f"{value} [{low}, {high}]"
+
+
+def _intervals(claim: Claim) -> str:
+    """What a claim's difference is on the same images, and its p-values."""
+    decimals, known = _DECIMALS.get(claim.unit, 2), claim.low_these_images
+    said = []
+    if known is not None and not math.isnan(known):
+        limits = (forms.signed(limit, decimals) for limit in (known, claim.high_these_images))
+        said.append(f"on these images [{', '.join(limits)}]")
+    if claim.p is not None and claim.p_holm is not None:
+        said.append(f"p {_p(claim.p)}, Holm's {_p(claim.p_holm)}")
+    return "; ".join(said)
+
+
+def _p(value: float) -> str:
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _runs(results: Results) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +14,14 @@ from pipeline.datasets import DATASETS
 from pipeline.metrics import Array, Metric, Samples, bootstrap
 from pipeline.networks import NETWORKS
 from pipeline.params import Params
+from pipeline.report.estimates import Clustering
+from pipeline.report.estimates import Estimate as Estimate
 from pipeline.runs import Evaluation, Run, named_by
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Summary = Callable[[Samples, Array], Mapping[str, Array]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric or a difference of two, percent: its value, 95% interval, and standard deviation over seeds."""
-
-    value: float
-    low: float
-    high: float
-    spread: float | None
-    replicates: bootstrap.Replicates = field(repr=False)
-
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        """The difference; paired where both come from the same images."""
-        replicates = self.replicates - other.replicates
-        return Estimate(self.value - other.value, *bootstrap.interval(replicates), None, replicates)
 
 
 @dataclass(frozen=True)
@@ -88,6 +74,11 @@ class Group:
         """One of the runs' samples under a kind of person box, as the metric takes them."""
         return _arrays(self.folders[seed] / "samples.npz", f"{box}_")
 
+    @property
+    def clusters(self) -> dict[str, Array] | None:
+        """Which images are resampled together, as bootstrap.clustered takes them; None where each is apart."""
+        return _arrays(self.folders[0] / "samples.npz", "clusters_") or None
+
     def map_iou(self, seed: int = 0) -> Array:
         """Each person's IoU of the four maps with the true one, (N, 4), 0 to 1."""
         return _arrays(self.folders[seed] / "samples.npz", "map_")["iou"]
@@ -124,7 +115,7 @@ class Results:
         self.params, self.root = params, root
         self.groups = self._read()
         self._estimates: dict[tuple[str, str, str], dict[str, Estimate] | None] = {}
-        self._weights: dict[int, Array] = {}
+        self._weights: dict[tuple[str, int, bool], Array] = {}
 
     def _read(self) -> list[Group]:
         rows: dict[tuple[str, str], list[tuple[Evaluation, Path]]] = {}
@@ -164,7 +155,8 @@ class Results:
     ) -> Group | None:
         for group in self.of(dataset):
             run = group.run
-            if run.checkpoint is None and (run.model, run.radius, run.ablation) == (model, radius, ablation):
+            own = run.checkpoint is None and run.input is None
+            if own and (run.model, run.radius, run.ablation) == (model, radius, ablation):
                 return group
         return None
 
@@ -184,6 +176,29 @@ class Results:
                 None if by_seed is None else self._intervals(group, box, by_seed, group.metric.summarise)
             )
         return self._estimates[key]
+
+    def clustering(self, dataset: str) -> Clustering | None:
+        """What drawing clusters does to the guided network's gain; None where there is none, or no cluster."""
+        pair = self.pair(dataset)
+        if pair is None or pair[0].clusters is None:
+            return None
+        metric = pair[0].metric
+        box, estimates = metric.boxes[0], []
+        for group in pair:
+            by_seed = self._by_seed(group, box) or []
+            estimates.append(self._intervals(group, box, by_seed, metric.summarise, together=False))
+        apart = estimates[0][metric.main] - estimates[1][metric.main]
+        both = [self.estimates(group, box) for group in pair]
+        if both[0] is None or both[1] is None:
+            return None
+        gain = both[0][metric.main] - both[1][metric.main]
+        images = metric.images(pair[0].samples(box))
+        return Clustering(
+            len(images),
+            int(bootstrap.clustered(images, pair[0].clusters).max()) + 1,
+            gain.high - gain.low,
+            apart.high - apart.low,
+        )
 
     def parts(self, group: Group, box: str) -> dict[str, Estimate] | None:
         """As `estimates`, taken apart as finely as the metric allows."""
@@ -228,10 +243,11 @@ class Results:
         by_seed: Sequence[Mapping[str, float]],
         summarise: Summary,
         samples: Sequence[Samples] | None = None,
+        together: bool = True,
     ) -> dict[str, Estimate]:
         draws = []
         for each in samples or [group.samples(box, seed) for seed in range(len(group.runs))]:
-            drawn = summarise(each, self._weights_of(len(group.metric.images(each))))
+            drawn = summarise(each, self._weights_of(group, group.metric.images(each), together))
             draws.append({name: drawn[name] for name in by_seed[0]})
         replicates = bootstrap.over_seeds(by_seed, draws, f"{group.dataset}/{group.run.configuration}")
         estimates = {}
@@ -243,11 +259,15 @@ class Results:
             estimates[name] = Estimate(float(np.mean(values)), low, high, spread, replicates[name])
         return estimates
 
-    def _weights_of(self, images: int) -> Array:
-        if images not in self._weights:
+    def _weights_of(self, group: Group, image_id: Array, together: bool) -> Array:
+        """The same for all runs of a dataset; together: whether the images of a cluster are drawn together."""
+        key = group.dataset, len(image_id), together
+        if key not in self._weights:
             report = self.params.report
-            self._weights[images] = bootstrap.weights(images, report.resamples, report.seed)
-        return self._weights[images]
+            cluster = bootstrap.clustered(image_id, group.clusters if together else None)
+            drawn = bootstrap.weights(int(cluster.max()) + 1, report.resamples, report.seed)
+            self._weights[key] = drawn[:, cluster]
+        return self._weights[key]
 
 
 def printable(params: Params) -> dict[str, Any]:

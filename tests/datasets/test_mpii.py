@@ -165,3 +165,19 @@ def test_the_real_labels(shared, tmp_path, monkeypatch):
         match = int(errors.argmin())
         assert errors[match] < 0.01
         assert heads[match] == pytest.approx(val.head_size[i], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("videos", "clusters"),
+    [
+        ([[[5]], [[7]], [[5]]], {1: 5, 2: 7, 3: 5}),
+        ([[[1]], [[1]], [[1]]], None),
+        ([[[1]], [[]], [[2]]], None),
+    ],
+)
+def test_the_video_of_a_frame_is_known_where_the_file_tells_several_apart(videos, clusters):
+    annolist = np.empty(3, [("vididx", object)])
+    for row, video in zip(annolist, videos, strict=True):
+        row["vididx"] = np.array(video)
+    assert mpii._videos(annolist, [1, 2, 3]) == clusters
+    assert mpii._videos(np.empty(3, [("image", object)]), [1, 2, 3]) is None

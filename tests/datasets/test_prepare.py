@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.datasets import prepare as prepare_
 from pipeline.datasets.prepare import BadImages, prepare
 from pipeline.datasets.store import StoreError
 from pipeline.people import People
@@ -191,3 +192,8 @@ def test_people_without_a_head_size_are_counted(root):
     summary = run("lspet", root, lspet_archives(joints))
     assert summary["splits"]["val"]["people_without_head_size"] == 1
     assert np.isnan(People.load(root / "people/val.npz").head_size).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("people", "whole"), [(2958, True), (2944, True), (2943, False), (2980, False)])
+def test_a_dataset_is_whole_without_a_handful_of_its_people(people, whole):
+    assert prepare_.is_whole({"people": people, "known_people": 2958}) == whole

@@ -151,3 +151,27 @@ def test_a_metric_that_resamples_often_miss_has_no_interval():
 def test_differing_numbers_of_runs_are_refused():
     with pytest.raises(ValueError, match="2 runs and the draws of 1"):
         bootstrap.over_seeds([{}, {}], [{}], "a")
+
+
+def test_images_of_one_cluster_are_drawn_together():
+    clusters = {"image_id": np.array([3, 5, 8, 9]), "cluster": np.array([40, 7, 40, 7])}
+    cluster = bootstrap.clustered(np.array([3, 5, 8]), clusters)
+    np.testing.assert_array_equal(cluster, [1, 0, 1])
+    drawn = bootstrap.weights(2, 100, 0)[:, cluster]
+    assert (drawn[:, 0] == drawn[:, 2]).all() and (drawn[:, 0] + drawn[:, 1] == 2).all()
+    np.testing.assert_array_equal(bootstrap.clustered(np.array([3, 5]), None), [0, 1])
+    with pytest.raises(ValueError, match="evaluate"):
+        bootstrap.clustered(np.array([4]), clusters)
+
+
+@pytest.mark.parametrize(("together", "least", "most"), [(True, 0.92, 0.97), (False, 0.6, 0.88)])
+def test_only_drawn_together_do_alike_images_give_an_interval_that_covers(together, least, most):
+    """Images in fives that are hard for a network together, as the frames of a video are."""
+    video = np.repeat(np.arange(IMAGES), 5)
+    drawn = bootstrap.weights(IMAGES, 300, 0)[:, video] if together else bootstrap.weights(len(video), 300, 0)
+
+    def trial(rng):
+        scores = rng.standard_normal(IMAGES)[video] + rng.standard_normal(len(video))
+        return bootstrap.interval(drawn @ scores / drawn.sum(1))
+
+    assert least <= coverage(trial, 0.0, 300) <= most

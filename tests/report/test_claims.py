@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 import yaml
@@ -9,8 +10,9 @@ import yaml
 from pipeline.params import load
 from pipeline.report import claims, paper
 from pipeline.report.claims.protocol import departures
+from pipeline.report.results import Results
 from tests.conftest import ROOT
-from tests.report.synthetic import PAPER
+from tests.report.synthetic import JUDGED, PAPER
 
 
 def _by(found: list[claims.Claim], number: int, part: str = "") -> claims.Claim:
@@ -47,13 +49,13 @@ def test_claims_that_need_no_data_are_always_judged(results):
 
 def test_gains_are_judged_on_full_data_with_the_papers_protocol(results):
     found = claims.judge(
-        results(source="official", full_size=True, detections=True, train__precision="bfloat16", **PAPER)
+        results(source="official", full_size=True, detections=True, train__precision="bfloat16", **JUDGED)
     )
     mpii = _by(found, 1)
     assert mpii.low > 0.3 and mpii.verdict == "supported"
     # The paper names no precision: any is judged, and said.
     assert "Trained in bfloat16" in mpii.note
-    assert mpii.runs == "mpii/sg_hrnet_w32-r5-s0 mpii/hrnet_w32-s0"
+    assert mpii.runs.split()[::3] == ["mpii/sg_hrnet_w32-r5-s0", "mpii/hrnet_w32-s0"] and mpii.seeds == 3
     assert _by(found, 3, "AP, detected").verdict == "supported"
     # The fake networks gain in every metric, so that APL and AR are ahead as well.
     assert _by(found, 4, "ground truth").verdict == "contradicted"
@@ -63,7 +65,7 @@ def test_gains_are_judged_on_full_data_with_the_papers_protocol(results):
 
 def test_a_guided_network_that_is_no_better_contradicts_the_gain(results):
     errors = {"baseline": 0.2, 3: 0.2, 5: 0.25, 9: 0.2}
-    found = claims.judge(results(source="official", full_size=True, errors=errors, **PAPER))
+    found = claims.judge(results(source="official", full_size=True, errors=errors, **JUDGED))
     assert _by(found, 1).verdict == "contradicted" and _by(found, 7).verdict == "contradicted"
 
 
@@ -81,7 +83,7 @@ def test_of_a_file_only_its_name_is_told(results):
 
 def test_a_dataset_without_the_sweep_names_the_list_that_trains_it(results):
     lists = {"datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"]}
-    found = claims.judge(results(source="official", full_size=True, **PAPER | lists))
+    found = claims.judge(results(source="official", full_size=True, **JUDGED | lists))
     for number in (7, 9, 10, 12):
         claim = _by(found, number)
         assert claim.verdict == "not measured" and "from `radius_only` to `radius_sweep`" in claim.note
@@ -96,7 +98,7 @@ def test_detected_boxes_that_are_not_there_are_no_verdict(results):
 
 def test_lspet_judges_the_same_claim_and_says_so(results):
     lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
-    found = claims.judge(results(source="official", full_size=True, **PAPER | lists))
+    found = claims.judge(results(source="official", full_size=True, **JUDGED | lists))
     mpii, lspet = (claim for claim in found if claim.number == 1)
     assert mpii.verdict == "not measured" and "`radius_sweep`" in mpii.note
     assert lspet.statement.startswith("The same claim on LSPET") and lspet.verdict == "supported"
@@ -119,7 +121,7 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
 )
 def test_on_lspet_only_the_length_of_training_and_its_start_are_free(results, changes, verdict):
     lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
-    found = claims.judge(results(source="official", full_size=True, **PAPER | lists | changes))
+    found = claims.judge(results(source="official", full_size=True, **JUDGED | lists | changes))
     assert next(claim for claim in found if claim.dataset == "lspet").verdict == verdict
 
 
@@ -134,7 +136,7 @@ def test_ablations_feed_their_claims(results):
     # Histories are alike with and without dynamic weights, so that no gap is closed.
     assert speed.difference == pytest.approx(0, abs=1e-9) and speed.verdict == "inconclusive"
     assert magnitude.verdict == "supported"
-    assert _by(found, 12, "faster").verdict == "inconclusive"
+    assert _by(found, 12, "faster").verdict == "no gain"
     # The final maps are 10 points worse without supervision.
     accuracy = _by(found, 12, "more accurately")
     assert accuracy.difference == pytest.approx(10) and accuracy.verdict == "supported"
@@ -170,3 +172,75 @@ def test_the_papers_profile_follows_its_protocol(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(raw))
     assert departures(load(path), "mpii") == departures(load(path), "coco") == {}
+
+
+def test_from_fewer_than_three_seeds_a_verdict_is_preliminary(results):
+    changed = PAPER | {"seeds": [0, 1], "ablations": ["no_seg_loss", "fixed_weights", "stage_input"]}
+    found = claims.judge(results(source="official", full_size=True, **changed))
+    by_seed = [claim for claim in found if claim.number not in (2, 5, 8) and claim.seeds is not None]
+    assert {claim.number for claim in by_seed} == {1, 3, 4, 6, 7, 9, 10, 11, 12}
+    assert {claim.verdict for claim in by_seed} == {"preliminary"}
+    assert all(claim.would_be is not None and claim.preliminary and claim.p is None for claim in by_seed)
+    gain = _by(found, 1)
+    assert gain.words == f"preliminary: {gain.would_be}" and "needs 3 seeds" in gain.note
+    assert claims.at_a_glance(found)[1] == [("preliminary", gain.words)]
+    assert gain.low_these_images < gain.difference < gain.high_these_images
+
+
+def test_what_is_not_testable_says_what_its_numbers_would_be(results):
+    gain = _by(claims.judge(results(**PAPER)), 1)
+    assert (gain.verdict, gain.would_be, gain.preliminary) == (
+        "not testable with this data",
+        "supported",
+        True,
+    )
+    # One seed says nothing of a spread over seeds.
+    assert gain.low < gain.high and gain.low_these_images != gain.low_these_images
+
+
+def test_p_values_are_corrected_within_each_dataset(results):
+    found = claims.judge(results(source="official", full_size=True, **JUDGED))
+    for dataset in ("mpii", "coco"):
+        family = [claim for claim in found if claim.dataset == dataset and claim.p is not None]
+        assert len(family) > 1 and all(claim.p <= claim.p_holm <= 1 for claim in family)
+        least = min(family, key=lambda claim: claim.p)
+        assert least.p_holm == pytest.approx(min(1, len(family) * least.p))
+    gains = [claim for claim in found if claim.number in (1, 3) and claim.p is not None]
+    # The interval lies above zero just where the p-value is below 2.5%.
+    assert all((claim.low > 0) == (claim.p < 0.025) for claim in gains)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("machine", "torch", "2.14.0", "torch is 2.14.0 in sg_hrnet_w32-r5-s1 and 2.13.0"),
+        ("machine", "device", "cuda", "the device is cuda in sg_hrnet_w32-r5-s1 and cpu"),
+        ("machine", "ranks", 2, "the number of ranks is 2 in sg_hrnet_w32-r5-s1 and 1"),
+        ("machine", "compiled", "compiled", "the training step is compiled in sg_hrnet_w32-r5-s1 and eager"),
+        ("input", "size", [384, 288], "the input's size is 384x288 in sg_hrnet_w32-r5-s1 and 256x192"),
+        ("input", "reduced_decoding", True, "reduced decoding is on in sg_hrnet_w32-r5-s1 and off"),
+        ("train", "precision", "bfloat16", "the precision is bfloat16 in sg_hrnet_w32-r5-s1 and float32"),
+    ],
+)
+def test_unequal_runs_are_not_compared(tmp_path, results, part, key, value, words):
+    made = results(tmp_path, source="official", full_size=True, **JUDGED | {"seeds": [1, 2, 3]})
+    path = tmp_path / "results" / "mpii" / "sg_hrnet_w32-r5-s1" / "metrics.json"
+    content = json.loads(path.read_text())
+    record = content["record"]
+    settings = record["settings"]
+    place = {"machine": record["machine"], "input": settings["input"], "train": settings["training"]["train"]}
+    place[part][key] = value
+    path.write_text(json.dumps(content))
+    found = claims.judge(Results(made.params, tmp_path))
+    gain = _by(found, 1)
+    assert gain.verdict == "not comparable" and words in gain.note
+    assert gain.difference is None and gain.low is None and gain.would_be is None and gain.p is None
+    assert _by(found, 3).verdict != "not comparable" and _by(found, 6).verdict == "not comparable"
+
+
+def test_a_handful_of_missing_people_is_a_note(tmp_path, results):
+    made = results(tmp_path, source="official", full_size=True, **JUDGED)
+    for path in (tmp_path / "results").glob("mpii/*/metrics.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"missing_people": 12}))
+    gain = _by(claims.judge(Results(made.params, tmp_path)), 1)
+    assert gain.verdict == "supported" and "12 of MPII's 25,204 people are missing" in gain.note

@@ -102,3 +102,20 @@ def test_a_metric_that_cannot_be_taken_apart_has_its_columns_for_parts(results):
     group = found.guided("coco")
     assert found.parts(group, "ground_truth") is found.estimates(group, "ground_truth")
     assert found.parts(group, "detected") is None
+
+
+def test_frames_of_one_video_are_resampled_together(tmp_path, results):
+    made = results(tmp_path, datasets=["mpii"], radius_only=[])
+    assert made.clustering("mpii") is None
+    guided, backbone = made.pair("mpii")
+    images = np.unique(guided.samples("label")["image_id"])
+    apart = made.estimates(guided, "label")["Mean"] - made.estimates(backbone, "label")["Mean"]
+    for path in (tmp_path / "results" / "mpii").glob("*/samples.npz"):
+        with np.load(path) as file:
+            arrays = dict(file)
+        np.savez(path, **arrays, clusters_image_id=images, clusters_cluster=images // 3)
+    together = Results(made.params, tmp_path)
+    clustering = together.clustering("mpii")
+    assert (clustering.images, clustering.clusters) == (len(images), len(np.unique(images // 3)))
+    assert clustering.apart == pytest.approx(apart.high - apart.low)
+    assert clustering.together != pytest.approx(clustering.apart, rel=1e-3)

@@ -12,13 +12,20 @@ from pipeline.report.claims import rules
         (0.4, 0.5, "supported"),
         (0.1, 0.2, "smaller than claimed"),
         (-0.5, -0.1, "contradicted"),
-        (-0.1, 0.2, "contradicted"),
+        (-0.1, -0.05, "contradicted"),
+        (-0.25, 0.2, "contradicted"),
+        (-0.1, 0.15, "no gain"),
         (-0.1, 0.5, "inconclusive"),
         (0.0, 0.3, "inconclusive"),
     ],
 )
 def test_verdict_of_a_gain_of_0_3(low, high, verdict):
-    assert rules.of_gain(0.3, (low, high)) == verdict
+    assert rules.of_gain(0.3, (low, high), margin=0.2) == verdict
+
+
+def test_a_margin_wider_than_the_claim_calls_no_gain_none_that_may_be_as_claimed():
+    assert rules.of_gain(0.1, (-0.1, 0.2), margin=0.3) == "inconclusive"
+    assert rules.of_gain(0.1, (-0.1, 0.05), margin=0.3) == "no gain"
 
 
 @pytest.mark.parametrize(
@@ -28,10 +35,12 @@ def test_verdict_of_a_gain_of_0_3(low, high, verdict):
         ([(0.1, 0.5), (-0.2, 0.9)], "inconclusive"),
         ([(0.1, 0.5), (-0.9, -0.2)], "contradicted"),
         ([(-0.3, 0.5), (-0.9, -0.2)], "contradicted"),
+        ([(0.1, 0.5), (-0.1, 0.1)], "no gain"),
+        ([(-0.1, 0.5), (-0.1, 0.1)], "inconclusive"),
     ],
 )
 def test_verdict_of_a_ranking(leads, verdict):
-    assert rules.of_ranking(leads) == verdict
+    assert rules.of_ranking(leads, margin=0.2) == verdict
 
 
 @pytest.mark.parametrize(
@@ -46,13 +55,14 @@ def test_verdict_of_a_cost(low, high, verdict):
     ("gains", "verdict"),
     [
         ({"AP": (0.1, 0.5), "AP50": (0.2, 0.9), "AR": (-0.4, 0.2)}, "supported"),
+        ({"AP": (0.1, 0.5), "AP50": (0.2, 0.9), "AR": (-0.4, 0.4)}, "inconclusive"),
         ({"AP": (0.1, 0.5), "AP50": (-0.2, 0.9), "AR": (-0.4, 0.2)}, "inconclusive"),
         ({"AP": (0.1, 0.5), "AP50": (0.2, 0.9), "AR": (0.1, 0.2)}, "contradicted"),
         ({"AP": (0.1, 0.5), "AP50": (-0.2, -0.1), "AR": (-0.4, 0.2)}, "contradicted"),
     ],
 )
 def test_verdict_of_the_only_metrics_that_are_not_ahead(gains, verdict):
-    assert rules.of_only_not_ahead(gains, ["AR"]) == verdict
+    assert rules.of_only_not_ahead(gains, ["AR"], margin=0.3) == verdict
 
 
 def test_equal_means_equal_as_the_paper_prints_it():
@@ -68,3 +78,9 @@ def test_equal_means_equal_as_the_paper_prints_it():
 )
 def test_verdict_of_one_magnitude(ratio, verdict):
     assert rules.of_magnitude(ratio) == verdict
+
+
+def test_holms_p_values_are_those_of_a_worked_example():
+    # Holm 1979, as in R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm"): 0.03 0.06 0.06 0.02.
+    assert rules.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert rules.holm([0.9, 0.6]) == [1.0, 1.0] and rules.holm([]) == []

@@ -9,7 +9,8 @@ from tests.report.synthetic import NETWORKS
 
 FACTS = ("radius", "input_height", "input_width", "params", "gflops", "gmacs", "seeds")
 CLAIMS = (
-    "claim", "reported", "reported_against", "claimed", "measured", "against", "difference", "low", "high"
+    "claim", "reported", "reported_against", "claimed", "measured", "against", "difference", "low", "high",
+    "low_these_images", "high_these_images", "p", "p_holm", "seeds",
 )  # fmt: skip
 
 

@@ -109,7 +109,11 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
     if absent := pairs - seen:
         image, person = min(absent)
         raise LabelError(f"{VALIDATION} names person {person} of image {image}, whom {RELEASE} does not have")
-    return {split: Split(_table(split, rows), dict(dropped[split])) for split, rows in columns.items()}
+    clusters = {"train": None, "val": _videos(release["annolist"], sorted(val_images))}
+    return {
+        split: Split(_table(split, rows), dict(dropped[split]), clusters=clusters[split])
+        for split, rows in columns.items()
+    }
 
 
 def labelled_images(labels: ImageStore) -> set[str]:
@@ -219,6 +223,17 @@ def _image_name(annotation: Any, image_id: int) -> str:
     if not is_file_name(name):
         raise LabelError(f"image {image_id} in {RELEASE} has no name")
     return str(name)
+
+
+def _videos(annolist: Any, image_ids: list[int]) -> dict[int, int] | None:
+    """The video of each image, which is a frame of it; None where the file does not tell several videos apart."""
+    if "vididx" not in (annolist.dtype.names or ()):
+        return None
+    videos = [np.ravel(annolist[image_id - 1]["vididx"]) for image_id in image_ids]
+    if any(video.size != 1 or video.dtype.kind not in "uif" for video in videos):
+        return None
+    numbers = {image_id: int(video[0]) for image_id, video in zip(image_ids, videos, strict=True)}
+    return numbers if len(set(numbers.values())) > 1 else None
 
 
 def _number(struct: Any, field: str, where: str, what: str) -> float:

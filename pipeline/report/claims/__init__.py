@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pipeline.datasets import DATASETS
 from pipeline.report import paper
-from pipeline.report.claims import accuracy, costs, training
+from pipeline.report.claims import accuracy, costs, rules, training
 from pipeline.report.claims.claim import Claim
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
@@ -46,7 +47,21 @@ def judge(results: Results) -> list[Claim]:
             if not dataset or _applies(part, dataset):
                 name = dataset or part.dataset
                 claims += RULES[part.rule](results, part, Claim.of(part, name))
-    return sorted(claims, key=lambda claim: claim.number)
+    return sorted(_corrected(claims), key=lambda claim: claim.number)
+
+
+def _corrected(claims: Sequence[Claim]) -> list[Claim]:
+    """With Holm's p-values: one family of all parts that have a p-value on one dataset."""
+    families: dict[str, list[Claim]] = {}
+    for claim in claims:
+        if claim.p is not None and not math.isnan(claim.p):
+            families.setdefault(claim.dataset, []).append(claim)
+    adjusted = {
+        id(claim): p
+        for family in families.values()
+        for claim, p in zip(family, rules.holm([claim.p or 0.0 for claim in family]), strict=True)
+    }
+    return [replace(claim, p_holm=adjusted.get(id(claim))) for claim in claims]
 
 
 def _applies(part: Part, dataset: str) -> bool:
@@ -76,8 +91,15 @@ def to_csv(claims: Sequence[Claim]) -> str:
             "difference": _number(claim.difference),
             "low": _number(claim.low),
             "high": _number(claim.high),
+            "low_these_images": _number(claim.low_these_images),
+            "high_these_images": _number(claim.high_these_images),
             "unit": claim.unit,
+            "p": _number(claim.p),
+            "p_holm": _number(claim.p_holm),
+            "seeds": _number(claim.seeds),
             "verdict": claim.verdict,
+            "would_be": claim.would_be or "",
+            "preliminary": "yes" if claim.preliminary else "",
             "reported_text": claim.reported_text,
             "measured_text": claim.measured_text,
             "data": claim.data,
@@ -99,9 +121,7 @@ def at_a_glance(claims: Sequence[Claim]) -> dict[int, list[tuple[str, str]]]:
     """By number each verdict that the claim's parts got, with words that tell other data from the paper's."""
     glance: dict[int, list[tuple[str, str]]] = {number: [] for number in paper.titles()}
     for claim in claims:
-        words = (
-            claim.verdict.value if claim.papers else f"on {DATASETS[claim.dataset].TITLE}: {claim.verdict}"
-        )
+        words = claim.words if claim.papers else f"on {DATASETS[claim.dataset].TITLE}: {claim.words}"
         if (claim.verdict, words) not in glance[claim.number]:
             glance[claim.number].append((claim.verdict, words))
     return glance

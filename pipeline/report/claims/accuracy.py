@@ -15,6 +15,7 @@ from pipeline.report.claims.claim import (
     without_detections,
     without_sweep,
 )
+from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
 from pipeline.report.tables.forms import printed
@@ -28,8 +29,9 @@ def gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
     ours, theirs = (results.estimates(group, part.box) for group in pair)
     if ours is None or theirs is None:
         return [without_detections(claim, pair[0])]
-    claim = claim.compared(ours[part.metric], theirs[part.metric])
-    return [judged(results, claim, pair, rules.of_gain(part.claimed or 0, _interval(claim)))]
+    claim = claim.compared(ours[part.metric], theirs[part.metric], part.claimed or 0)
+    verdict = rules.of_gain(part.claimed or 0, _interval(claim), results.params.report.margin)
+    return [judged(results, claim, pair, verdict)]
 
 
 def reported_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -42,7 +44,7 @@ def reported_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
         claim,
         measured_text=f"{printed(ours)} against {printed(theirs)}, both as reported",
         difference=difference,
-        verdict=rules.of_gain(part.claimed or 0, (difference, difference)),
+        verdict=rules.of_gain(part.claimed or 0, (difference, difference), 0.0),
         data="the paper's own table",
     )
     note = f"Only reported figures: {method} is not trained here."
@@ -63,12 +65,23 @@ def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     differences = {name: ours[name] - theirs[name] for name in ours}
     gains = {name: (difference.low, difference.high) for name, difference in differences.items()}
-    names = " and ".join(part.metric.split())
-    claim = replace(claim, measured_text=_listed(differences)).noted(
-        f"Supported: all but {names} ahead for certain, and neither of these.",
-        f"Contradicted: one of the others behind for certain, or {' or '.join(part.metric.split())} ahead.",
+    named, margin = part.metric.split(), results.params.report.margin
+    # All of it must hold, so that the weakest part decides; a lead above the margin is what is to be excluded.
+    p_values = [
+        1 - each.p_above(margin) if name in named else each.p_above() for name, each in differences.items()
+    ]
+    sheet = paper.sheets()[part.table]
+    gains_there = {name: sheet.gain(part.row, part.other, name) for name in differences}
+    evidence = tuple(
+        Evidence(each.replicates, margin - gains_there[name] if name in named else gains_there[name])
+        for name, each in differences.items()
     )
-    return [judged(results, claim, pair, rules.of_only_not_ahead(gains, part.metric.split()))]
+    claim = replace(claim, measured_text=_listed(differences), p=max(p_values), evidence=evidence).noted(
+        f"Supported: all but {' and '.join(named)} ahead for certain, and these for certain by less than {margin:g} "
+        "points.",
+        f"Contradicted: one of the others behind for certain, or {' or '.join(named)} ahead.",
+    )
+    return [judged(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
 
 
 def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -84,9 +97,11 @@ def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
     if a is None or b is None or c is None or d is None:
         return [without_detections(claim, pair[0])]
     ours, theirs = a[part.metric] - b[part.metric], c[metric.main] - d[metric.main]
-    claim = claim.compared(ours, theirs, f"{ours.value:+.2f} against {theirs.value:+.2f}")
+    reported = (claim.reported or 0) - (claim.reported_against or 0)
+    claim = claim.compared(ours, theirs, reported, f"{ours.value:+.2f} against {theirs.value:+.2f}")
     claim = claim.noted("Points of two different metrics.")
-    return [judged(results, claim, (*pair, *than), rules.of_ranking([_interval(claim)]))]
+    verdict = rules.of_ranking([_interval(claim)], results.params.report.margin)
+    return [judged(results, claim, (*pair, *than), verdict)]
 
 
 def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -100,8 +115,10 @@ def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
     values = {radius: _main(results, group, part) for radius, group in known.items()}
     best = paper.sheets()[part.table].line(part.row).radius
     others = [value for radius, value in values.items() if radius != best]
+    there = {line.radius: line.values[part.metric] or 0 for line in lines}
+    effects = [there[best] - there[radius] for radius in values if radius != best]
     text = ", ".join(f"r = {radius}: {value.value:.2f}" for radius, value in values.items())
-    claim, verdict = _ahead_of_all(claim, values[best], others, text)
+    claim, verdict = _ahead_of_all(claim, values[best], others, effects, text, results.params.report.margin)
     return [judged(results, claim, list(known.values()), verdict, varied=("radius",))]
 
 
@@ -118,21 +135,30 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     ours = _main(results, guided, part)
     theirs = {name: _main(results, group, part) for name, group in others.items()}
     text = ", ".join([f"{ours.value:.2f}", *(f"{name}: {value.value:.2f}" for name, value in theirs.items())])
-    claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), text)
+    margin = results.params.report.margin
+    claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), [margin] * len(theirs), text, margin)
     if left := [name for name in names if name not in others]:
         claim = claim.noted(f"Without {', '.join(left)}, which `ablations` does not name.")
     return [judged(results, claim, (guided, *others.values()), verdict)]
 
 
 def _ahead_of_all(
-    claim: Claim, ours: Estimate, others: list[Estimate], text: str
+    claim: Claim, ours: Estimate, others: list[Estimate], effects: list[float], text: str, margin: float
 ) -> tuple[Claim, rules.Verdict]:
-    """The lead over the strongest of the others, which decides, and what all of the leads say."""
+    """The lead over the strongest of the others, which decides, and what all of the leads say; effects: how large each
+    is if the claim is true."""
     leads = [ours - other for other in others]
     strongest = min(zip(leads, others, strict=True), key=lambda pair: pair[0].value)[1]
-    claim = claim.compared(ours, strongest, text)
+    # All leads must hold, so that the weakest decides.
+    claim = replace(
+        claim.compared(ours, strongest, 0, text),
+        p=max(lead.p_above() for lead in leads),
+        evidence=tuple(
+            Evidence(lead.replicates, effect) for lead, effect in zip(leads, effects, strict=True)
+        ),
+    )
     claim = claim.noted("The difference is the smallest of the leads.") if len(leads) > 1 else claim
-    return claim, rules.of_ranking([(lead.low, lead.high) for lead in leads])
+    return claim, rules.of_ranking([(lead.low, lead.high) for lead in leads], margin)
 
 
 def _main(results: Results, group: Group, part: Part) -> Estimate:

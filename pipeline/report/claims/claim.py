@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 
+import numpy as np
+
 from pipeline.datasets import DATASETS
+from pipeline.metrics import bootstrap
 from pipeline.report import paper
+from pipeline.report.alike import differing
 from pipeline.report.claims import rules
+from pipeline.report.claims.power import Evidence, Need, need
 from pipeline.report.claims.protocol import departures
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
@@ -21,7 +26,10 @@ class Claim:
     """A part of a claim and what was measured of it.
 
     reported, measured: of the network in question; reported_against, against: of the one it is compared with.
-    difference: in `unit`, with the interval from which the verdict is made. The texts say it to people.
+    difference: in `unit`; low, high: its interval on new images, from which the verdict is made; low_these_images,
+    high_these_images: on the same images. p: one-sided, of its being above zero; p_holm: corrected for the
+    claims on the same dataset. seeds: the fewest of a side. would_be: what the numbers alone say, where the verdict is
+    withheld. evidence: what a plan of further seeds is made from. The texts say it to people.
     """
 
     number: int
@@ -41,7 +49,14 @@ class Claim:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    low_these_images: float | None = None
+    high_these_images: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    seeds: int | None = None
     verdict: Verdict = Verdict.NOT_MEASURED
+    would_be: Verdict | None = None
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False, compare=False)
     data: str = ""
     runs: str = ""
     notes: tuple[str, ...] = ()
@@ -79,15 +94,44 @@ class Claim:
         return self.dataset in ("", *paper.datasets())
 
     @property
+    def preliminary(self) -> bool:
+        """Whether too few seeds were trained for a verdict, whatever else withholds it."""
+        return self.would_be is not None and self.seeds is not None and self.seeds < rules.SEEDS
+
+    @property
+    def words(self) -> str:
+        """The verdict, and beside a preliminary one what it would be."""
+        return (
+            f"{self.verdict}: {self.would_be}" if self.verdict == Verdict.PRELIMINARY else self.verdict.value
+        )
+
+    @property
+    def undecided(self) -> bool:
+        """Whether further seeds may decide it."""
+        open_ = (Verdict.PRELIMINARY, Verdict.INCONCLUSIVE)
+        return self.verdict in open_ or self.preliminary or self.would_be in open_
+
+    @property
+    def need(self) -> Need | None:
+        """How many seeds decide it; None where nothing is known of its spread."""
+        return need(self.evidence)
+
+    @property
+    def trainings(self) -> int:
+        """How many configurations it compares, each of which a further seed trains once."""
+        return len(self.runs.split()) // self.seeds if self.seeds else 0
+
+    @property
     def note(self) -> str:
         return " ".join(self.notes)
 
     def noted(self, *notes: str) -> "Claim":
         return replace(self, notes=(*self.notes, *notes))
 
-    def compared(self, ours: Estimate, theirs: Estimate, text: str = "") -> "Claim":
-        """With two estimates and their difference."""
+    def compared(self, ours: Estimate, theirs: Estimate, effect: float, text: str = "") -> "Claim":
+        """With two estimates and their difference; effect: how large it is if the claim is true."""
         difference = ours - theirs
+        low, high = difference.on_these_images
         return replace(
             self,
             measured=ours.value,
@@ -96,7 +140,16 @@ class Claim:
             difference=difference.value,
             low=difference.low,
             high=difference.high,
+            low_these_images=low,
+            high_these_images=high,
+            p=difference.p_above(),
+            evidence=(Evidence(difference.replicates, effect),),
         )
+
+    def withheld(self, verdict: Verdict, note: str = "") -> "Claim":
+        """With a reason instead of a verdict, which is kept as what it would be."""
+        claim = replace(self, verdict=verdict, would_be=self.verdict)
+        return claim.noted(note) if note else claim
 
 
 def _reported(part: Part) -> tuple[float | None, float | None]:
@@ -123,7 +176,7 @@ def _reported(part: Part) -> tuple[float | None, float | None]:
 def judged(
     results: Results, claim: Claim, groups: Sequence[Group], verdict: Verdict, varied: tuple[str, ...] = ()
 ) -> Claim:
-    """The claim with its verdict, if data and parameters are such that it can be judged at all.
+    """The claim with its verdict, if data, parameters and seeds are such that it can be judged at all.
 
     varied: parameters of which the claim itself tries several values.
     """
@@ -132,38 +185,89 @@ def judged(
         data="; ".join(dict.fromkeys(data_name(group) for group in groups)),
         runs=" ".join(f"{run.dataset}/{run.name}" for group in groups for run in group.runs),
         verdict=verdict,
+        seeds=min(len(group.runs) for group in groups),
     )
+    if reason := differing(groups):
+        return _refused(claim, reason)
+    if claim.seeds is not None and claim.seeds < rules.SEEDS:
+        # Of images alone, or of two values' spread: no p-value of a method.
+        claim = replace(claim, p=None)
+    if any(limit is not None and math.isnan(limit) for limit in (claim.low, claim.high)):
+        claim = replace(claim, verdict=Verdict.INCONCLUSIVE)
     if precisions := {group.first.record.precision or "" for group in groups} - {"float32"}:
         claim = claim.noted(f"Trained in {' and '.join(sorted(precisions))}; the paper names no precision.")
     if any(not group.full_size for group in groups):
-        return replace(claim, verdict=Verdict.NO_DATA)
+        return claim.withheld(Verdict.NO_DATA)
+    claim = claim.noted(*_fewer(groups))
     other = [
         f"{key} = {value}"
         for key, value in departures(results.params, claim.dataset).items()
         if key not in varied
     ]
     if other:
-        return replace(claim, verdict=Verdict.NO_PROTOCOL).noted(
-            f"Not the paper's protocol: {', '.join(other)}."
+        return claim.withheld(Verdict.NO_PROTOCOL, f"Not the paper's protocol: {', '.join(other)}.")
+    if claim.seeds is not None and claim.seeds < rules.SEEDS:
+        return claim.withheld(
+            Verdict.PRELIMINARY, f"A verdict needs {rules.SEEDS} seeds of each side: add to `seeds`."
         )
-    if any(limit is not None and math.isnan(limit) for limit in (claim.low, claim.high)):
-        return replace(claim, verdict=Verdict.INCONCLUSIVE)
     return claim
 
 
+def _refused(claim: Claim, reason: str) -> Claim:
+    """Without the comparison: each side's own number stays."""
+    return replace(
+        claim,
+        verdict=Verdict.NOT_COMPARABLE,
+        difference=None,
+        low=None,
+        high=None,
+        low_these_images=None,
+        high_these_images=None,
+        p=None,
+    ).noted(reason)
+
+
+def _fewer(groups: Sequence[Group]) -> list[str]:
+    """A note on each dataset that counts as whole, though a handful of its people are missing."""
+    missing = {group.dataset: group.first.missing_people for group in groups}
+    return [
+        f"{count} of {DATASETS[name].TITLE}'s {sum(DATASETS[name].PEOPLE):,} people are missing."
+        for name, count in missing.items()
+        if count
+    ]
+
+
 def judged_over_seeds(
-    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float]
+    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float], margin: float = 0.0
 ) -> Claim:
-    """A ranking of runs that have one number each, with Student's interval over the seeds."""
+    """A ranking of runs that have one number each, with Student's interval over the seeds.
+
+    margin: within which there is no lead; 0 of a quantity that has none.
+    """
     value, count = mean(differences), len(differences)
     if count == 1:
         claim = replace(claim, difference=value).noted("One seed gives no interval.")
         return judged(results, claim, groups, Verdict.INCONCLUSIVE)
-    from scipy.stats import t
+    student = bootstrap.Student(value, stdev(differences) / math.sqrt(count), count - 1)
+    low, high = student.interval()
+    claim = replace(
+        claim,
+        difference=value,
+        low=low,
+        high=high,
+        low_these_images=low,
+        high_these_images=high,
+        p=student.p_above(),
+        evidence=(_over_seeds_alone(value, student, count),),
+    ).noted("The interval is over seeds alone.")
+    return judged(results, claim, groups, rules.of_ranking([(low, high)], margin))
 
-    half = float(t.ppf(0.975, count - 1)) * stdev(differences) / math.sqrt(count)
-    claim = replace(claim, difference=value, low=value - half, high=value + half)
-    return judged(results, claim, groups, rules.of_ranking([(value - half, value + half)]))
+
+def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
+    """Of a difference that no image is known of, taken to be as large as measured."""
+    variance = student.error**2 * count
+    seeds = {"difference": bootstrap.Seeds(1.0, count, variance, variance)}
+    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value)
 
 
 def absent(claim: Claim, dataset: str | None = None) -> Claim:

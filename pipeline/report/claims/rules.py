@@ -8,6 +8,10 @@ from enum import StrEnum
 ALMOST_FREE = 1.05
 # Losses of one magnitude: the larger less than so many times the smaller.
 ONE_MAGNITUDE = 10
+# Of each side: with fewer, one training's luck decides.
+SEEDS = 3
+# One-sided, of a lead; the 95% interval lies above zero where its p-value is below.
+ALPHA = 0.025
 
 Interval = tuple[float, float]
 
@@ -17,34 +21,61 @@ class Verdict(StrEnum):
 
     SUPPORTED = "supported"
     SMALLER = "smaller than claimed"
+    NO_GAIN = "no gain"
     INCONCLUSIVE = "inconclusive"
     CONTRADICTED = "contradicted"
+    PRELIMINARY = "preliminary"
+    NOT_COMPARABLE = "not comparable"
     NO_DATA = "not testable with this data"
     NO_PROTOCOL = "not testable with these parameters"
     NOT_MEASURED = "not measured"
 
 
-def of_gain(claimed: float, interval: Interval) -> Verdict:
+def is_none(interval: Interval, margin: float) -> bool:
+    """Whether a gain's whole interval lies within the margin: two one-sided tests, each at ALPHA."""
+    return -margin < interval[0] and interval[1] < margin
+
+
+def of_gain(claimed: float, interval: Interval, margin: float) -> Verdict:
     """A gain `claimed` against the interval of the measured one."""
     low, high = interval
     if low > 0:
         return Verdict.SUPPORTED if high >= claimed else Verdict.SMALLER
+    if high < 0:
+        return Verdict.CONTRADICTED
+    # A margin wider than the claim must not call none what the interval holds.
+    if is_none(interval, margin) and high < claimed:
+        return Verdict.NO_GAIN
     return Verdict.INCONCLUSIVE if high >= claimed else Verdict.CONTRADICTED
 
 
-def of_ranking(leads: Sequence[Interval]) -> Verdict:
+def of_ranking(leads: Sequence[Interval], margin: float) -> Verdict:
     """A claimed best against the intervals of its lead over each of the others."""
     if any(high < 0 for _, high in leads):
         return Verdict.CONTRADICTED
-    return Verdict.SUPPORTED if all(low > 0 for low, _ in leads) else Verdict.INCONCLUSIVE
+    uncertain = [lead for lead in leads if not lead[0] > 0]
+    if not uncertain:
+        return Verdict.SUPPORTED
+    return Verdict.NO_GAIN if all(is_none(lead, margin) for lead in uncertain) else Verdict.INCONCLUSIVE
 
 
-def of_only_not_ahead(gains: Mapping[str, Interval], not_ahead: Sequence[str]) -> Verdict:
-    """The claim that all gains but those named are above zero, and those named are not."""
+def of_only_not_ahead(gains: Mapping[str, Interval], not_ahead: Sequence[str], margin: float) -> Verdict:
+    """The claim that all gains but those named are above zero, and those named below the margin."""
+    named = [gains[name] for name in not_ahead]
     others = [gain for name, gain in gains.items() if name not in not_ahead]
-    if any(high < 0 for _, high in others) or any(gains[name][0] > 0 for name in not_ahead):
+    if any(high < 0 for _, high in others) or any(low > 0 for low, _ in named):
         return Verdict.CONTRADICTED
-    return Verdict.SUPPORTED if all(low > 0 for low, _ in others) else Verdict.INCONCLUSIVE
+    shown = all(low > 0 for low, _ in others) and all(high < margin for _, high in named)
+    return Verdict.SUPPORTED if shown else Verdict.INCONCLUSIVE
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number by Holm's step-down method, in the order given."""
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
 
 
 def of_cost(interval: Interval) -> Verdict:

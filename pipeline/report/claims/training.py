@@ -71,7 +71,7 @@ def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [claim.noted("history.csv holds no IoU of the maps.")]
     text = f"{mean(ours):.2f} against {mean(theirs):.2f}"
     claim = replace(claim, measured=mean(ours), against=mean(theirs), measured_text=text)
-    return [judged_over_seeds(results, claim, pair, gaps)]
+    return [judged_over_seeds(results, claim, pair, gaps, results.params.report.margin)]
 
 
 def more_accurate(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -82,9 +82,9 @@ def more_accurate(results: Results, part: Part, claim: Claim) -> list[Claim]:
     ours, theirs = (results.map_iou(group) for group in pair)
     if ours is None or theirs is None:
         return [claim.noted("samples.npz holds no IoU of the maps.")]
-    claim = claim.compared(ours, theirs)
+    claim = claim.compared(ours, theirs, results.params.report.margin)
     low, high = (ours - theirs).low, (ours - theirs).high
-    return [judged(results, claim, pair, rules.of_ranking([(low, high)]))]
+    return [judged(results, claim, pair, rules.of_ranking([(low, high)], results.params.report.margin))]
 
 
 def _pair(results: Results, part: Part, claim: Claim) -> tuple[Group, Group] | Claim:

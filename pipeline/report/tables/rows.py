@@ -51,6 +51,8 @@ def method(group: Group) -> str:
     """How a measured row is called."""
     run = group.run
     name = NETWORKS[run.model].title if run.model else "Predictions"
+    if run.input:
+        name += ", {} × {}".format(*run.input)
     if group.first.record.settings is None:
         return f"{name} (predictions {run.checkpoint})" if run.model else f"{name} {run.checkpoint}"
     if run.checkpoint:

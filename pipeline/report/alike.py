@@ -1,0 +1,42 @@
+"""Like is compared with like: what two networks must share for a difference between them to be guidance's."""
+
+from collections.abc import Sequence
+
+from pipeline.report.results import Group
+from pipeline.runs import Record
+
+
+def differing(groups: Sequence[Group]) -> str:
+    """A sentence on the first fact in which runs on one dataset differ, with both values; empty where they are alike.
+
+    Runs on different datasets are not compared with each other, but gains are.
+    """
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    for group in groups:
+        for evaluation in group.evaluations:
+            record = evaluation.record
+            for fact, value in _facts(record).items():
+                name, known = first.setdefault((record.run.dataset, fact), (record.run.name, value))
+                if value != known:
+                    return f"Not compared: {fact} is {known} in {name} and {value} in {record.run.name}."
+    return ""
+
+
+def _facts(record: Record) -> dict[str, str]:
+    """What makes runs comparable, in words; a training's facts are none of weights made elsewhere."""
+    input_ = record.used.input
+    facts = {
+        "the input's size": "x".join(map(str, input_.size)),
+        "reduced decoding": "on" if input_.reduced_decoding else "off",
+    }
+    if record.machine is not None:
+        machine = record.machine
+        facts |= {
+            "the number of ranks": str(machine.ranks),
+            "the device": machine.device,
+            "torch": machine.torch,
+            "the training step": machine.compiled,
+        }
+    if record.precision is not None:
+        facts["the precision"] = record.precision
+    return facts

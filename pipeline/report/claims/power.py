@@ -1,0 +1,100 @@
+"""How many seeds would decide a claim, from the spread seen so far (docs/statistics.md)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.metrics.bootstrap import Replicates
+from pipeline.report.claims import rules
+
+POWER = 0.8
+# No plan goes beyond.
+MOST_SEEDS = 50
+# Points: public reruns of HRNet on MPII spread by 0.1 to 0.15. Taken where one seed tells of no spread.
+ASSUMED_SPREAD = 0.15
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A difference that must be told from zero, and how large it is if the claim is true, points."""
+
+    replicates: Replicates
+    effect: float
+
+
+@dataclass(frozen=True)
+class Need:
+    """Seeds of each side for POWER, on new images and on these; None where MOST_SEEDS are too few.
+
+    reach: the power on new images with no end of seeds, below POWER where the images are too few. assumed: whether
+    the spread over seeds is ASSUMED_SPREAD.
+    """
+
+    new_images: int | None
+    these_images: int | None
+    reach: float
+    assumed: bool
+
+
+def need(evidence: Sequence[Evidence]) -> Need | None:
+    """What all differences need together: that of the most demanding one. None without any that is known."""
+    parts = [_Parts.of(each) for each in evidence if each.effect > 0]
+    if not parts or any(math.isnan(part.images) for part in parts):
+        return None
+    return Need(
+        _fewest([(part, part.images) for part in parts]),
+        _fewest([(part, 0.0) for part in parts]),
+        min(part.reach() for part in parts),
+        any(part.assumed for part in parts),
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The variances of a difference: `images` of the images alone; seeds: of each model's single training, weighted by
+    its factor's square."""
+
+    effect: float
+    images: float
+    seeds: tuple[float, ...]
+    assumed: bool
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> "_Parts":
+        draws = evidence.replicates.draws[~np.isnan(evidence.replicates.draws)]
+        models = [seeds for seeds in evidence.replicates.seeds.values() if seeds.factor]
+        known = [seeds.raw for seeds in models if seeds.count > 1]
+        typical = float(np.mean(known)) if known else ASSUMED_SPREAD**2
+        # What the seeds' own noise on these images has added to the draws falls with more of them.
+        noise = sum(s.factor**2 * (s.raw - s.variance) / s.count for s in models if s.count > 1)
+        images = max(float(draws.var()) - noise, 0.0) if len(draws) else math.nan
+        seeds = tuple(s.factor**2 * (s.raw if s.count > 1 else typical) for s in models)
+        return cls(evidence.effect, images, seeds, not known)
+
+    def power(self, count: int, images: float) -> float:
+        """The chance that the interval lies above zero, with so many seeds of each model."""
+        from scipy.stats import nct, norm, t
+
+        shares = [variance / count for variance in self.seeds]
+        error = math.sqrt(images + sum(shares))
+        if error == 0:
+            return 1.0
+        uncertainty = sum(share**2 for share in shares) / (count - 1)
+        freedom = error**4 / uncertainty if uncertainty else math.inf
+        if freedom > 1000:
+            return float(norm.sf(norm.isf(rules.ALPHA) - self.effect / error))
+        return float(nct.sf(t.isf(rules.ALPHA, freedom), freedom, self.effect / error))
+
+    def reach(self) -> float:
+        """The power with no end of seeds."""
+        from scipy.stats import norm
+
+        error = math.sqrt(self.images)
+        return float(norm.sf(norm.isf(rules.ALPHA) - self.effect / error)) if error else 1.0
+
+
+def _fewest(parts: Sequence[tuple[_Parts, float]]) -> int | None:
+    counts = range(rules.SEEDS, MOST_SEEDS + 1)
+    return next((n for n in counts if all(p.power(n, images) >= POWER for p, images in parts)), None)

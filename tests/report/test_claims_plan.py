@@ -1,0 +1,71 @@
+"""The plan: seeds that decide a claim, and what they cost."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import plan
+from pipeline.metrics.bootstrap import Replicates, Seeds, Student
+from pipeline.report import claims
+from pipeline.report.claims import effort
+from pipeline.report.claims.power import Evidence, need
+from pipeline.report.results import Results
+from tests.report.synthetic import PAPER
+
+
+def difference(spread: float, images: float, count: int = 3) -> Replicates:
+    draws = np.random.default_rng(0).standard_normal(1000) * images
+    return Replicates(
+        draws, {name: Seeds(f, count, spread**2, spread**2) for name, f in (("a", 1), ("b", -1))}
+    )
+
+
+def test_hrnets_public_spread_needs_four_to_six_seeds_for_0_3_points():
+    needs = [need([Evidence(difference(spread, 0.0), 0.3)]).these_images for spread in (0.1, 0.125, 0.15)]
+    assert needs == [4, 4, 6]
+
+
+@pytest.mark.slow
+def test_as_many_seeds_as_planned_decide_in_80_percent():
+    rng, planned = np.random.default_rng(0), need([Evidence(difference(0.3, 0.0), 0.5)]).these_images
+    found = []
+    for _ in range(4000):
+        a, b = 0.5 + 0.3 * rng.standard_normal(planned), 0.3 * rng.standard_normal(planned)
+        shares = [values.var(ddof=1) / planned for values in (a, b)]
+        freedom = sum(shares) ** 2 / (sum(share**2 for share in shares) / (planned - 1))
+        found.append(Student(a.mean() - b.mean(), sum(shares) ** 0.5, freedom).interval()[0] > 0)
+    assert 0.8 <= np.mean(found) + 0.01 and np.mean(found) < 0.9
+
+
+def test_where_images_are_too_few_no_number_of_seeds_decides():
+    needed = need([Evidence(difference(0.1, 0.3), 0.3)])
+    assert needed.new_images is None and needed.these_images == 4 and 0.1 < needed.reach < 0.25
+    assert need([]) is None and need([Evidence(difference(0.1, 0.3), 0.0)]) is None
+
+
+def test_one_seed_tells_of_no_spread_so_that_one_is_assumed():
+    one = Replicates(np.zeros(100), {name: Seeds(f, 1, np.nan, np.nan) for name, f in (("a", 1), ("b", -1))})
+    needed = need([Evidence(one, 0.3)])
+    assert needed.assumed and needed.these_images == 6
+
+
+def test_the_plan_counts_trainings_and_their_hours_at_a_measured_rate(tmp_path, results):
+    made = results(tmp_path, source="official", full_size=True, **PAPER | {"seeds": [0, 1]})
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    rows = [{"network": "sg_hrnet_w32", "images_per_second": rate} for rate in (50.0, 100.0)]
+    (folder / "training-gpu.json").write_text(json.dumps({"machine": "a GPU", "rows": rows}))
+    rates = effort.measured_rates(made)
+    assert rates == {"a GPU": 100.0}
+    gain = next(claim for claim in claims.judge(Results(made.params, tmp_path)) if claim.number == 1)
+    planned = effort.of(made, gain, rates)
+    seeds = planned.need.new_images or planned.need.these_images
+    assert gain.trainings == 2 and planned.trainings == (None if seeds is None else 2 * (seeds - 2))
+    people = made.params.data.demo.train_people
+    assert planned.hours["a GPU"] == pytest.approx((planned.trainings or 0) * 210 * people / 100 / 3600)
+    said = plan.table(made, rates)
+    assert "hours, a GPU" in said and "preliminary: supported" in said
+    (folder / "training-gpu.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"training-gpu\.json"):
+        effort.measured_rates(made)

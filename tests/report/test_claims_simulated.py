@@ -1,0 +1,53 @@
+"""How often the rules err, on simulated models whose true difference is known: 1,000 trials of three seeds each."""
+
+import numpy as np
+import pytest
+
+from pipeline.metrics import bootstrap
+from pipeline.report.claims import rules
+
+TRIALS, SEEDS, IMAGES = 1000, 3, 150
+WEIGHTS = bootstrap.weights(IMAGES, 300, 0)
+
+
+def difference(number: int, truth: float, by_seed: float) -> bootstrap.Replicates:
+    """Of two models, the second better by `truth` points: each image, each model on it and each seed on it has its own
+    difficulty; `by_seed` is the standard deviation of a training's luck."""
+    rng = np.random.default_rng([number, 1])
+    image, models = 8 * rng.standard_normal(IMAGES), []
+    for name, mean in (("a", 90.0), ("b", 90.0 + truth)):
+        model = image + 2 * rng.standard_normal(IMAGES) + mean
+        scores = model + 3 * rng.standard_normal((SEEDS, IMAGES)) + by_seed * rng.standard_normal((SEEDS, 1))
+        values, draws = scores.mean(1), scores @ (WEIGHTS.T / IMAGES)
+        made = bootstrap.over_seeds([{"AP": v} for v in values], [{"AP": d} for d in draws], name)
+        models.append(made["AP"])
+    return models[1] - models[0]
+
+
+@pytest.mark.parametrize("by_seed", [0.1, 0.5, 2.0])
+def test_a_true_null_is_supported_in_at_most_2_5_percent(by_seed):
+    intervals = [bootstrap.interval(difference(number, 0.0, by_seed)) for number in range(TRIALS)]
+    claimed, margin = 0.3, 0.3
+    verdicts = [rules.of_gain(claimed, interval, margin) for interval in intervals]
+    ahead = [rules.of_ranking([interval], margin) for interval in intervals]
+    for found in (verdicts, ahead):
+        assert found.count(rules.Verdict.SUPPORTED) <= 0.025 * TRIALS
+
+
+@pytest.mark.parametrize("margin", [0.3, 1.0])
+def test_a_gain_as_large_as_the_margin_is_called_none_in_at_most_2_5_percent(margin):
+    intervals = [bootstrap.interval(difference(number, margin, 0.1)) for number in range(TRIALS)]
+    assert sum(rules.is_none(interval, margin) for interval in intervals) <= 0.025 * TRIALS
+
+
+def test_no_gain_is_found_where_there_is_none_and_the_margin_is_wide_enough():
+    intervals = [bootstrap.interval(difference(number, 0.0, 0.1)) for number in range(TRIALS)]
+    assert np.mean([rules.is_none(interval, 1.5) for interval in intervals]) > 0.8
+
+
+def test_of_several_true_nulls_holm_lets_any_pass_in_at_most_2_5_percent():
+    together = []
+    for number in range(TRIALS // 4):
+        p_values = [bootstrap.p_above(difference(4 * number + part, 0.0, 0.5)) for part in range(4)]
+        together.append(min(rules.holm(p_values)) < rules.ALPHA)
+    assert np.mean(together) <= 0.025
