@@ -19,12 +19,20 @@ def accuracy_by_cost(costs: Sequence[Cost]) -> Sketches:
         reported = {
             (cost.title, cost.gflops, cost.reported): cost for cost in rows if cost.reported is not None
         }
-        for (name, gflops, accuracy), cost in reported.items():
+        middle = sum(gflops for _, gflops, _ in reported) / max(len(reported), 1)
+        for index, ((name, gflops, accuracy), cost) in enumerate(reported.items()):
             # In COCO's table kinds of box differ between rows, and are never compared.
             detected = cost.line is not None and cost.line.box != DATASETS[dataset].METRIC.boxes[0]
             axis.plot(gflops, accuracy, "s" if detected else "o", mfc="none", mec=INK, ms=4.5)
+            # Names stand inside the panel, and those of neighbours above and below.
+            left, above = gflops > middle, index % 2 == 0
             axis.annotate(
-                name, (gflops, accuracy or 0), xytext=(4, 3), textcoords="offset points", fontsize=6
+                name,
+                (gflops, accuracy or 0),
+                xytext=(-4 if left else 4, 4 if above else -8),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                fontsize=6,
             )
         for cost in rows:
             for estimate in cost.measured.values():
