@@ -15,7 +15,7 @@ import torch
 
 from pipeline import drawing, loader, paths
 from pipeline.arrays import Array
-from pipeline.codec import crop, heatmap
+from pipeline.codec import crop
 from pipeline.datasets import DATASETS
 from pipeline.evaluation import inference
 from pipeline.people import crop_of_box
@@ -38,22 +38,22 @@ def predict(image: Array, box: Array, folder: Path, device: torch.device) -> dic
     center, scale = crop_of_box(box[None], size)
     to_input = crop.affine(center[0], scale[0], size)
     pixels = crop.warp(image, to_input, size)
-    heatmaps_1KHW, map_logits_14HW = inference.forward(
+    output = inference.forward(
         place(network, device).eval(),
         loader.normalise(torch.from_numpy(pixels)[None].to(device)),
         torch.from_numpy(DATASETS[record.run.dataset].KEYPOINTS.flip_order).to(device),
     )
-    heatmap_xy, score = heatmap.decode(heatmaps_1KHW)
+    heatmap_xy, score = inference.decode(output)
     input_xy = heatmap_xy[0].double().cpu().numpy() * crop.STRIDE
     prediction = {
         "image_xy": crop.transform(input_xy, crop.invert(to_input)),
         "input_xy": input_xy,
         "score": score[0].cpu().numpy(),
         "input": pixels,
-        "heatmaps": heatmaps_1KHW[0].cpu().numpy(),
+        "heatmaps": output.heatmaps[0].cpu().numpy(),
     }
-    if map_logits_14HW is not None:
-        prediction["maps"] = map_logits_14HW[0].sigmoid().cpu().numpy()
+    if output.map_logits is not None:
+        prediction["maps"] = output.map_logits[0].sigmoid().cpu().numpy()
     return prediction
 
 

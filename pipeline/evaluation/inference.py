@@ -83,8 +83,9 @@ class Inference:
         ious: list[Tensor] = []
         for batch in loader.batches(crops, loader.in_order(len(people), self.batch_size), self.workers, pin):
             input_BCHW = loader.normalise(batch["input"].to(self.device, non_blocking=True))
-            heatmaps_BKhw, map_logits_B4hw = forward(network, input_BCHW, flip_order)
-            heatmap_xy_BK2, score_BK = heatmap.decode(heatmaps_BKhw)
+            output = forward(network, input_BCHW, flip_order)
+            map_logits_B4hw = output.map_logits
+            heatmap_xy_BK2, score_BK = decode(output)
             joints.append(torch.cat([heatmap_xy_BK2, score_BK[..., None]], -1))
             if maps is not None and map_logits_B4hw is not None:
                 truth = torch.from_numpy(segmentation.unpack(maps[batch["row"].numpy()], size))
@@ -107,12 +108,13 @@ class Inference:
         """
         crops = loader.Crops(people, images, self.input.size)
         input_BHW3 = np.stack([crops[0, row]["input"] for row in range(len(people))])
-        heatmaps_BKhw, map_logits_B4hw = forward(
+        output = forward(
             place(self.network, self.device).eval(),
             loader.normalise(torch.from_numpy(input_BHW3).to(self.device)),
             self._flip_order(people.dataset) if self.flip_test else None,
         )
-        heatmap_xy_BK2, score_BK = heatmap.decode(heatmaps_BKhw)
+        map_logits_B4hw = output.map_logits
+        heatmap_xy_BK2, score_BK = decode(output)
         to_input = crop.affine(people.center, people.scale, self.input.size)
         arrays: dict[str, Array] = {
             "input_BHW3": input_BHW3,
@@ -132,15 +134,26 @@ class Inference:
         return torch.from_numpy(DATASETS[dataset].KEYPOINTS.flip_order).to(self.device)
 
 
-def forward(
-    network: nn.Module, input_BCHW: Tensor, flip_order: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Heatmaps_BKHW, averaged with the mirror image's if `flip_order` is given, and the plain map logits."""
+def forward(network: nn.Module, input_BCHW: Tensor, flip_order: Tensor | None) -> models.Output:
+    """A network's output; with `flip_order` heatmaps and quality are averaged with the mirror image's."""
     output: models.Output = network(input_BCHW)
-    heatmaps_BKHW = output.heatmaps
-    if flip_order is not None:
-        heatmaps_BKHW = average(heatmaps_BKHW, network(input_BCHW.flip(-1)).heatmaps, flip_order)
-    return heatmaps_BKHW, output.map_logits
+    if flip_order is None:
+        return output
+    mirrored: models.Output = network(input_BCHW.flip(-1))
+    heatmaps_BKHW = average(output.heatmaps, mirrored.heatmaps, flip_order)
+    quality_B = output.quality
+    if quality_B is not None and mirrored.quality is not None:
+        quality_B = (quality_B + mirrored.quality) / 2
+    return models.Output(heatmaps_BKHW, output.map_logits, quality=quality_B)
+
+
+def decode(output: models.Output) -> tuple[Tensor, Tensor]:
+    """Heatmap_xy_BK2 and the joints' scores_BK: the heatmaps' heights, or the quality that the network itself gives
+    the pose, as EMpose's code has it."""
+    heatmap_xy_BK2, score_BK = heatmap.decode(output.heatmaps)
+    if output.quality is not None:
+        score_BK = output.quality.float()[:, None].expand_as(score_BK)
+    return heatmap_xy_BK2, score_BK
 
 
 def average(heatmaps_BKHW: Tensor, mirrored_BKHW: Tensor, flip_order: Tensor) -> Tensor:

@@ -142,3 +142,18 @@ def test_every_dataset_mirrors_left_to_right():
         keypoints = dataset.KEYPOINTS
         mirrored = [keypoints.names[k].replace("left", "right") for k in keypoints.flip_order]
         assert mirrored == [name.replace("left", "right") for name in keypoints.names]
+
+
+def test_a_network_that_knows_its_poses_quality_scores_by_it_averaged_with_the_mirror_images():
+    class Judge(nn.Module):
+        def forward(self, x_BCHW):
+            return Output(torch.rand(2, 16, 32, 24), quality=x_BCHW[:, 0, 0, 0])
+
+    input_BCHW = torch.zeros(2, 3, 128, 96)
+    input_BCHW[:, 0, 0, 0] = torch.tensor([0.2, 0.6])
+    input_BCHW[:, 0, 0, -1] = torch.tensor([0.4, 1.0])
+    flip_order = torch.from_numpy(DATASETS["mpii"].KEYPOINTS.flip_order)
+    for order, quality in ((None, [0.2, 0.6]), (flip_order, [0.3, 0.8])):
+        _, score_BK = inference.decode(inference.forward(Judge(), input_BCHW, order))
+        assert score_BK.shape == (2, 16)
+        np.testing.assert_allclose(score_BK, np.repeat(quality, 16).reshape(2, 16), rtol=1e-6)
