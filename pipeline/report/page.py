@@ -15,7 +15,7 @@ from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
 from pipeline.report import figures as figures_
-from pipeline.report import paper
+from pipeline.report import paper, split
 from pipeline.report import tables as tables_
 from pipeline.report.alike import differing
 from pipeline.report.claims import Claim, Verdict, effort
@@ -41,6 +41,7 @@ def write(results: Results, out: Path) -> None:
         (out / f"{table.name}.md").write_text(forms.to_markdown(table))
         (out / f"{table.name}.tex").write_text(forms.to_latex(table))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
+    (out / "gain_split.csv").write_text(split.to_csv(split.steps(results)))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
     drawn = figures_.draw(results, tables, out)
     (out / "index.html").write_text(render(results, tables, claims, drawn))
@@ -101,6 +102,7 @@ def render(
         partial=_partial(results),
         headlines=_headlines(results),
         reported=_reported(),
+        steps=split.steps(results),
         by_number=claims_.by_number(claims),
         titles=paper.titles(),
         on_paper=" and ".join(map(str, on_paper)),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.params import load
-from pipeline.report import claims, paper
+from pipeline.report import claims, paper, split
 from pipeline.report.claims.protocol import departures
 from pipeline.report.results import Results
 from tests.conftest import ROOT
@@ -254,3 +254,16 @@ def test_designs_that_were_not_trained_leave_the_claim_of_the_best_open(results)
     assert _by(some, 10).would_be is not None and _by(some, 10).difference is not None
     every = claims.judge(results(source="official", full_size=True, **lists | {"ablations": designs}))
     assert _by(every, 10).would_be is None and _by(every, 10).verdict in ("supported", "inconclusive")
+
+
+def test_the_gain_is_split_into_its_steps(results):
+    assert split.steps(results(**PAPER)) == []
+    lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "seeds": [0, 1, 2]}
+    made = results(**lists | {"ablations": ["bilinear_hrnet", "no_seg_loss"]})
+    steps = split.steps(made)
+    assert len(steps) == 3 and [s.after for s in steps[:-1]] == [s.before for s in steps[1:]]
+    whole = next(claim for claim in claims.judge(made) if claim.number == 1)
+    assert sum(step.gain.value for step in steps) == pytest.approx(whole.difference)
+    rows = list(csv.DictReader(io.StringIO(split.to_csv(steps))))
+    assert float(rows[0]["low"]) < float(rows[0]["difference"]) < float(rows[0]["high"])
+    assert len(split.to_csv([]).splitlines()) == 1
