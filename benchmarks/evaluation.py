@@ -147,9 +147,11 @@ def speed() -> None:
         )
         ratios[f"decoding_ratio_{threads}_threads"] = round(loops / batched, 1)
 
-    found = rng.uniform(0, 400, (40, 17, 2))
+    predictions = rng.uniform(0, 400, (40, 17, 2))
     score, area = rng.random(40), rng.uniform(1e3, 3e4, 40)
-    timed("OKS-NMS of 40 people in an image", lambda: oks.nms(found, score, area, np.array(COCO.sigmas)))
+    timed(
+        "OKS-NMS of 40 people in an image", lambda: oks.nms(predictions, score, area, np.array(COCO.sigmas))
+    )
 
     timed("1,000 resamples of 5,000 images", lambda: bootstrap.weights(5000, 1000, 0), 1)
     weights = bootstrap.weights(5000, 1000, 0)

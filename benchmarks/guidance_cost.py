@@ -47,7 +47,7 @@ COLUMNS = {"network": "{:>14}", "params": "{:>11,}", "gflops": "{:6.2f}"} | {
 
 
 class Work:
-    """One network with its step and a batch; `train` and `infer` do one step."""
+    """One network with its step and a batch; `train` and `infer` do one step, after `begin`."""
 
     def __init__(self, title: str, options: argparse.Namespace):
         self.device, size = torch.device(options.device), tuple(options.size)
@@ -64,14 +64,15 @@ class Work:
         self.prepared = self.step.prepare(self.batch)
         self.number = 0
 
+    def begin(self, what: str) -> None:
+        self.step.network.train(what == "train")
+
     def train(self) -> None:
-        self.step.network.train()
         self.step(self.batch, self.number, 1e-3)
         self.number += 1
 
     @torch.no_grad()
     def infer(self) -> None:
-        self.step.network.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.step.execution.bfloat16):
             self.step.network(self.prepared.input_BCHW)
 
@@ -93,12 +94,17 @@ def times(options: argparse.Namespace) -> list[dict]:
         {"network": title, "params": one.complexity.params, "gflops": one.complexity.gflops}
         for title, one in work.items()
     ]
+    # On a GPU steps follow each other without a wait in between, as in training.
+    repeats = 20 if options.device == "cuda" else 1
     for what in WORK:
         rounds = []
+        for one in work.values():
+            one.begin(what)
         for number in range(options.warmup + options.repeats):
             order = shuffle.sample(list(work), len(work))
             seconds = {
-                title: steps.seconds(getattr(work[title], what), work[title].device) for title in order
+                title: steps.seconds(getattr(work[title], what), work[title].device, repeats)
+                for title in order
             }
             if number >= options.warmup:
                 rounds.append(seconds)
@@ -117,6 +123,7 @@ def times(options: argparse.Namespace) -> list[dict]:
 def peak_megabytes(title: str, what: str, options: argparse.Namespace) -> float:
     """Peak of three steps: of the GPU's allocator, or of a process of its own (Linux) with all it imports."""
     work = Work(title, options)
+    work.begin(what)
     for _ in range(3):
         getattr(work, what)()
     steps.wait(work.device)

@@ -15,12 +15,12 @@ def machine(device: torch.device) -> str:
     """A device's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
-    found = (
+    processor = (
         re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
         if os.path.exists("/proc/cpuinfo")
         else None
     )
-    return f"{found[1] if found else platform.machine()}, {torch.get_num_threads()} threads"
+    return f"{processor[1] if processor else platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def table(rows: list[dict], columns: dict[str, str], header: bool = True) -> str:

@@ -150,8 +150,6 @@ def batches(
     schedule: lists of (epoch, row), such as a training's or `in_order`. The order and the bytes do not depend on
     the number of workers.
     """
-    # Workers answer no signal but the last one, and Python would wait for them for ever as it ends.
-    atexit.register(_end_workers)
     return DataLoader(
         crops,
         batch_sampler=schedule,
@@ -164,7 +162,11 @@ def batches(
     )
 
 
+@atexit.register
 def _end_workers() -> None:
+    """Workers answer no signal but the last one, and Python would wait for them for ever as it ends."""
+    # torch answers a worker's death by raising, here of all places.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
 

@@ -189,7 +189,7 @@ NETWORKS = {
         options={"width": 32, "hidden": 1024},
         imagenet=f"{_MMPOSE}/hrnet_w32-36af842e.pth",
         row="empose",
-        settled="Built as the authors' code, which has more parameters than reported; one tolerance in OKS.",
+        settled="Built as the authors' code; neither parameters nor GFLOPs are those reported. One tolerance in OKS.",
     ),
     "empose_small": Network(
         title="EMpose (small)",

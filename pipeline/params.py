@@ -35,16 +35,40 @@ def _one_of(table: Iterable[str]) -> AfterValidator:
 
 
 DatasetName = Annotated[str, _one_of(DATASETS)]
-BaselineName = Annotated[str, _one_of(BASELINES)]
+
+
+def sized(name: str) -> tuple[str, tuple[int, int] | None]:
+    """A baseline's network and, where its name ends in one, its own input's (height, width): hrnet_w32-256x256."""
+    network, _, size = name.partition("-")
+    if match := re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", size):
+        return network, (int(match[1]), int(match[2]))
+    return name, None
+
+
+def _sized_one_of(names: Iterable[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        network, size = sized(name)
+        if network not in names:
+            raise ValueError(
+                f"{name!r} is none of {', '.join(names)}, nor one with an input's size behind it"
+            )
+        if size and any(side % 32 for side in size):
+            raise ValueError(f"{name!r}: height and width must be multiples of 32, the coarsest stride")
+        return name
+
+    return AfterValidator(check)
+
+
+BaselineName = Annotated[str, _sized_one_of(BASELINES)]
 GuidedName = Annotated[str, _one_of(GUIDED)]
-NetworkName = Annotated[str, _one_of(NETWORKS)]
+NetworkName = Annotated[str, _sized_one_of(NETWORKS)]
 AblationName = Annotated[str, _one_of(VARIANTS)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 SWEEP_RADII = (3, 5, 9)
 # How trained runs are called.
-_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-r\d+)?-s\d+")
+_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-\d+x\d+|-r\d+)?-s\d+")
 # Of a folder under results/ or evaluated/.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -173,6 +197,22 @@ class Checkpoint(Group):
     file: Annotated[str, StringConstraints(min_length=1)]
 
 
+class Predictions(Group):
+    # box: the kind of person box they were made in. model: the network that made them, where it is one of ours.
+    name: Annotated[str, StringConstraints(pattern=NAME)]
+    dataset: DatasetName
+    box: str
+    model: Annotated[str, _one_of([*NETWORKS, "none"])]
+    file: Annotated[str, StringConstraints(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_such_boxes(self) -> Self:
+        boxes = DATASETS[self.dataset].METRIC.boxes
+        if self.box not in boxes:
+            raise ValueError(f"box: {self.box!r} is none of {self.dataset}'s: {', '.join(boxes)}")
+        return self
+
+
 class Params(Group):
     """All of params.yaml; what each key means stands beside it in the file."""
 
@@ -186,6 +226,7 @@ class Params(Group):
     guided: GuidedName
     ablations: list[AblationName]
     checkpoints: list[Checkpoint]
+    predictions: list[Predictions]
     data: Data
     input: Input
     heatmap: Heatmap
@@ -214,12 +255,16 @@ class Params(Group):
                 f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
                 f"radius_only {self.radius_only} name together"
             )
-        for checkpoint in self.checkpoints:
-            if checkpoint.dataset not in self.datasets:
-                raise ValueError(f"checkpoints: {checkpoint.name} needs {checkpoint.dataset} in datasets")
-        names = [(given.dataset, given.name) for given in self.checkpoints]
-        if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
-            raise ValueError("checkpoints: two runs have one name; give each file another")
+        names: list[tuple[str, str]] = []
+        given: list[tuple[str, list[Checkpoint] | list[Predictions]]]
+        given = [("checkpoints", self.checkpoints), ("predictions", self.predictions)]
+        for key, files in given:
+            for file in files:
+                if file.dataset not in self.datasets:
+                    raise ValueError(f"{key}: {file.name} needs {file.dataset} in datasets")
+            names += [(file.dataset, file.name) for file in files]
+            if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
+                raise ValueError(f"{key}: two runs have one name; give each file another")
         if self.ablations and not self.radius_sweep:
             raise ValueError(
                 f"ablations: {self.ablations} run on the datasets of radius_sweep, which names none"
@@ -246,7 +291,8 @@ class Params(Group):
 
     def is_guided_itself(self, ablation: str) -> bool:
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""
-        one = self.guided == "sg_hrnet_small" and set(self.model.small.modules) == {1}
+        # The real networks' stages have several modules; a small one's are parameters.
+        one = "width" not in NETWORKS[self.guided].options and set(self.model.small.modules) == {1}
         applied = self.guidance.apply
         return ablation == applied or (one and (applied, ablation) == ("last_module", "every_module"))
 

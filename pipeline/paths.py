@@ -50,6 +50,16 @@ def results(dataset: str, name: str) -> Path:
     return Path("results") / dataset / name
 
 
+def evaluated(dataset: str, name: str) -> Path:
+    """The place of what is measured once, and named nowhere in the parameters."""
+    return Path("evaluated") / dataset / name
+
+
+def complexity() -> Path:
+    """What every network costs, counted."""
+    return Path("data") / "complexity.json"
+
+
 def benchmarks() -> Path:
     """What benchmarks measured, committed: a JSON file for each benchmark and machine."""
     return Path("benchmarks") / "results"

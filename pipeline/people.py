@@ -72,6 +72,11 @@ class People:
         }
         return People(**columns)
 
+    def cropped_for(self, input_size: tuple[int, int]) -> "People":
+        """The same people with their boxes widened to the shape of another input (height, width)."""
+        center, scale = crop_of_box(self.box, input_size)
+        return replace(self, center=center, scale=scale)
+
     def save(self, path: Path) -> None:
         """Write the table; equal tables give equal bytes."""
         path = Path(path)

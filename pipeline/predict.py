@@ -34,7 +34,7 @@ def predict(image: Array, box: Array, folder: Path, device: torch.device) -> dic
     guided network maps (4, h/4, w/4) probabilities. Raises ValueError where the folder holds no run.
     """
     record, network = inference.load(folder)
-    size = record.settings.input.size
+    size = record.used.input.size
     center, scale = crop_of_box(box[None], size)
     to_input = crop.affine(center[0], scale[0], size)
     pixels = crop.warp(image, to_input, size)

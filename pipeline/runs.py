@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pipeline.params import (
     Augment,
+    Checkpoint,
     Dwa,
     Group,
     Guidance,
@@ -15,14 +16,21 @@ from pipeline.params import (
     Input,
     Model,
     Params,
+    Predictions,
     Segmentation,
     Train,
+    sized,
 )
 from pipeline.variants import Variant, variant
 
 
 class Run(Group):
-    """What is trained, on what. checkpoint: for weights made elsewhere, which are evaluated alone, their name."""
+    """What is trained, on what.
+
+    input: its own (height, width), where it is not the parameters' input.size. checkpoint: for weights or predictions
+    made elsewhere, which are evaluated alone, their name. model: of predictions, the network that made them, or ""
+    where it is none of ours.
+    """
 
     dataset: str
     model: str
@@ -30,13 +38,16 @@ class Run(Group):
     seed: int | None
     ablation: str | None
     checkpoint: str | None = None
+    input: tuple[int, int] | None = None
 
     @property
     def configuration(self) -> str:
         """Its name without the seed: runs of one configuration are one row of the tables."""
         if self.checkpoint is not None:
             return self.checkpoint
-        return self.model if self.radius is None else f"{self.ablation or self.model}-r{self.radius}"
+        if self.radius is not None:
+            return f"{self.ablation or self.model}-r{self.radius}"
+        return self.model if self.input is None else "{}-{}x{}".format(self.model, *self.input)
 
     @property
     def name(self) -> str:
@@ -83,10 +94,17 @@ class Settings(Group):
     guided: Guided | None
 
     @classmethod
-    def of(cls, params: Params, *, guided: bool, trained: bool = True) -> Self:
+    def of(
+        cls,
+        params: Params,
+        *,
+        guided: bool,
+        trained: bool = True,
+        input_size: tuple[int, int] | None = None,
+    ) -> Self:
         p = params
         return cls(
-            input=p.input,
+            input=p.input.model_copy(update={"size": input_size}) if input_size else p.input,
             model=p.model,
             training=Training(heatmap=p.heatmap, augment=p.augment, reduction=p.loss.reduction, train=p.train)
             if trained
@@ -119,21 +137,29 @@ class Machine(Group):
 class Record(Group):
     """run.json: what was trained, with which parameters, from what, on what.
 
-    joints: K. first_weights: what the network started from, in words. machine: None of weights made elsewhere.
+    joints: K. first_weights: what the network started from, in words. machine: None of what was made elsewhere.
+    settings: None of predictions made elsewhere, of whose making nothing is known.
     """
 
     run: Run
     joints: int
-    settings: Settings
+    settings: Settings | None
     data: Data
     first_weights: str
     machine: Machine | None
 
     @property
     def precision(self) -> str | None:
-        """What it was trained in; None of weights made elsewhere."""
-        training = self.settings.training
+        """What it was trained in; None of what was made elsewhere."""
+        training = self.settings.training if self.settings else None
         return training.train.precision if training else None
+
+    @property
+    def used(self) -> Settings:
+        """The settings of a network that is there; raises ValueError for predictions, which have none."""
+        if self.settings is None:
+            raise ValueError(f"{self.run.name} is a file of predictions, and no network")
+        return self.settings
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -147,17 +173,17 @@ class Evaluation(Group):
     """metrics.json: a run's record and what was measured of it.
 
     scores: for each kind of person box the metric's columns in percent, None where nothing counts; None of a kind
-    that was not measured. params, gflops, gmacs: see models.complexity. people, images: of the validation split.
-    full_size: whether the dataset has all its people, but for a handful; missing_people: how many it differs by from
-    the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
+    that was not measured. params, gflops, gmacs: see models.complexity; None of predictions. people, images: of the
+    validation split. full_size: whether the dataset has all its people, but for a handful; missing_people: how many it
+    differs by from the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
     foreground_share: of the training people's maps; both None without maps.
     """
 
     record: Record
     scores: dict[str, dict[str, float | None] | None]
-    params: int
-    gflops: float
-    gmacs: float
+    params: int | None
+    gflops: float | None
+    gmacs: float | None
     people: int
     images: int
     full_size: bool
@@ -194,20 +220,24 @@ def named_by(params: Params) -> Iterator[Run]:
     for dataset in params.datasets:
         for seed in params.seeds:
             for model in params.baselines:
-                yield Run(dataset=dataset, model=model, radius=None, seed=seed, ablation=None)
+                network, size = sized(model)
+                yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)
             guided, radius = params.guided, params.radius
             for each in params.radii(dataset):
                 yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
             if dataset in params.radius_sweep:
                 for ablation in params.ablations:
                     yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
-        for given in params.checkpoints:
+        elsewhere: list[Checkpoint | Predictions] = [*params.checkpoints, *params.predictions]
+        for given in elsewhere:
             if given.dataset == dataset:
+                network, size = sized(given.model)
                 yield Run(
                     dataset=dataset,
-                    model=given.model,
+                    model="" if network == "none" else network,
                     radius=None,
                     seed=None,
                     ablation=None,
                     checkpoint=given.name,
+                    input=size,
                 )

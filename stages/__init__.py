@@ -6,25 +6,49 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline import dvc_stages, params, paths
+
 
 def main(stage: Callable[..., None]) -> None:
-    """Run a stage on the command line's arguments; an error it foresaw ends it with one sentence, code 1."""
-    arguments = sys.argv[1:]
+    """Run a stage on the command line's arguments, or on those that its name in DVC stands for.
+
+    An error ends it with one sentence, code 1; of one that nobody foresaw the traceback is kept in a file.
+    """
     # Run as a script, its module is called __main__.
     name = f"stages.{Path(inspect.getfile(stage)).stem}"
     try:
-        inspect.signature(stage).bind(*arguments)
-    except TypeError:
-        wanted = " ".join(p.upper() for p in inspect.signature(stage).parameters)
-        sys.exit(f"usage: python -m {name} {wanted}")
-    end_with_dvc()
-    try:
+        arguments = sys.argv[1:] or of_dvc(os.environ.get("DVC_STAGE", ""))
+        try:
+            inspect.signature(stage).bind(*arguments)
+        except TypeError:
+            wanted = " ".join(p.upper() for p in inspect.signature(stage).parameters)
+            sys.exit(f"usage: python -m {name} {wanted}")
+        end_with_dvc()
         stage(*arguments)
     except (ValueError, OSError) as error:
         sys.exit(f"{name}: {error}")
+    except Exception as error:
+        log = paths.project_root() / "build" / "errors" / f"{name}-{os.getpid()}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{sys.version}\n{' '.join(sys.argv)}\n{traceback.format_exc()}")
+        sys.exit(
+            f"{name}: nobody foresaw this ({type(error).__name__}: {' '.join(str(error).split())[:200]}); please "
+            f"report it with {log}, which holds the whole of it"
+        )
+
+
+def of_dvc(stage: str) -> list[str]:
+    """The arguments of a stage that DVC runs, by its name; none of a stage without a matrix, or by hand."""
+    if "@" not in stage:
+        return []
+    known = dvc_stages.arguments(params.load())
+    if stage not in known:
+        raise ValueError(f"params.yaml names no stage {stage}; `dvc repro` reads it anew")
+    return list(known[stage])
 
 
 def end_with_dvc() -> None:

@@ -1,13 +1,17 @@
-"""python -m stages.code: which code each stage can reach, so that an edit makes stale what it touches alone."""
+"""python -m stages.code: which code each stage can reach, so that an edit makes stale what it touches alone.
 
-from pipeline import files, paths
+It is the first of all stages, and whenever it runs it checks the whole of params.yaml, as every other stage does.
+"""
+
+from pipeline import files, params, paths
 from pipeline.consumers import FOLDER, consumers
 from stages import main
 
 
 def code() -> None:
+    p = params.load()
     out = paths.emptied(FOLDER)
-    for consumer in consumers():
+    for consumer in consumers([*p.baselines, *(given.model for given in p.checkpoints)]):
         files.write_json(out / f"{consumer.name}.json", consumer.reachable())
 
 

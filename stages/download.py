@@ -24,7 +24,9 @@ def download(dataset: str) -> None:
 
 def first_weights(p: params.Params, root: Path) -> list[Path]:
     """The files that the networks start from."""
-    first = {weights.fetch(name, p.model.pretrained, p.data.source, root) for name in p.baselines}
+    first = {
+        weights.fetch(params.sized(name)[0], p.model.pretrained, p.data.source, root) for name in p.baselines
+    }
     return sorted(file for file in first if file)
 
 

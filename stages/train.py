@@ -66,6 +66,8 @@ def train(dataset: str, name: str) -> None:
     manifest = sources.fetch(dataset, p.data, root)
     folder = paths.people(dataset)
     people = {split: People.load(folder / f"{split}.npz") for split in ("train", "val")}
+    if run.input and not DATASETS[dataset].SQUARE_CROPS:
+        people = {split: table.cropped_for(run.input) for split, table in people.items()}
     maps = None
     if run.radius is not None:
         for split, table in people.items():
@@ -76,7 +78,7 @@ def train(dataset: str, name: str) -> None:
     if file:
         files.check_recorded("model.pretrained", file, paths.given_weights(dataset))
     metric = DATASETS[dataset].METRIC
-    settings = runs.Settings.of(p, guided=run.radius is not None)
+    settings = runs.Settings.of(p, guided=run.radius is not None, input_size=run.input)
     record = runs.Record(
         run=run,
         joints=DATASETS[dataset].KEYPOINTS.count,

@@ -1,5 +1,6 @@
 """Fingerprints of code: what an edit makes stale, and that nothing which runs is left out."""
 
+import ast
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import code, consumers, params
+from pipeline import code, consumers, definitions, params
 from tests.conftest import ROOT, write_params
 
 RUNS = {
@@ -32,7 +33,7 @@ def tree(tmp_path, monkeypatch):
     """A copy of the project's code that the fingerprints are made of."""
     for package in ("pipeline", "stages"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(definitions, "ROOT", tmp_path)
     forget()
     yield tmp_path
     monkeypatch.undo()
@@ -40,7 +41,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def forget() -> None:
-    for remembered in (code.read, code._file, code._split):
+    for remembered in (definitions.read, definitions._file, definitions.split):
         remembered.cache_clear()
 
 
@@ -112,6 +113,18 @@ EDITS = {
         "import torch.nn.quantized.functional as F",
         {"resnet"},
     ),
+    "two losses swapped by import": (
+        "pipeline/training/step.py",
+        "import keypoint_loss, segmentation_loss",
+        "import keypoint_loss as segmentation_loss, segmentation_loss as keypoint_loss",
+        EVERY_RUN,
+    ),
+    "which parameters a run uses": (
+        "pipeline/runs.py", "weight=p.loss.lambda_", "weight=2 * p.loss.lambda_", EVERY_RUN
+    ),
+    "a switch of torch, set as a module is read": (
+        "pipeline/models/resnet.py", "FILTERS = 256", "F.relu = F.gelu\nFILTERS = 256", {"resnet"}
+    ),
     "a dataset's joints": (
         "pipeline/datasets/formats/mpii.py",
         "flip_pairs=((0, 5)",
@@ -136,6 +149,7 @@ MODELS, ABLATION = (
     "pipeline/models/__init__.py",
     'VARIANTS = {\n    "x": Variant(title="x", attention=False),',
 )
+METRIC = "class Metric(Protocol):"
 ADDITIONS = {
     "a network": [
         (MODELS, '    "hrnet": hrnet.build,', '    "vit": vit.build,\n    "hrnet": hrnet.build,'),
@@ -143,6 +157,7 @@ ADDITIONS = {
         ("pipeline/networks.py", "NETWORKS = {", 'NETWORKS = {\n    "vit": Network(title="ViT", family="vit"),'),
     ],
     "an ablation": [("pipeline/variants.py", "VARIANTS = {", ABLATION)],
+    "a metric": [("pipeline/metrics/__init__.py", METRIC, f"class PCK:\n    pass\n\n\n{METRIC}")],
     "a dataset": [("pipeline/datasets/__init__.py", '{"mpii": mpii,', '{"aic": coco, "mpii": mpii,')],
     "a field of the catalogue": [
         ("pipeline/networks.py", '    row: str = ""', '    row: str = ""\n    year: int = 2019')
@@ -170,8 +185,24 @@ def test_a_parser_concerns_its_own_dataset_and_a_figure_the_report(tree):
 def test_python_versions_agree_on_a_fingerprint():
     # Written by Python 3.11; trees differ between versions in fields that say nothing.
     source = "def f(x, *, y=1):\n    return [f'{x!r:>{y}}' for _ in range(3)], lambda: x @ y"
-    digest = code._define(code.ast.parse(source).body[0], {}).digest
+    digest = definitions._define(ast.parse(source).body[0], {}).digest
     assert digest == "5fc8da9c990ce1e6"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("X = 1\nX = 2\n", "line 2: X stands for something already"),
+        ("try:\n    import a\nexcept ImportError:\n    pass\n", "line 1: imports stand at the top"),
+        ("from pipeline.loader import *\n", "line 1: an import of everything"),
+        ("from . import loader\n", "line 1: a relative import"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tree, source, message):
+    (tree / "pipeline/arrays.py").write_text(source)
+    forget()
+    with pytest.raises(ValueError, match=message):
+        code.reachable("pipeline.arrays", "X", {})
 
 
 def test_an_unknown_entry_of_a_table_is_an_error():
@@ -211,11 +242,18 @@ class Called:
 
 def followed(names: set[str]) -> set[str]:
     without = code.FOLLOWED_OTHERWISE | code.BYTES_AS_THEY_ARE
-    return {name for name in names if name.partition(":")[0] not in without}
+    return {name for name in names if not {name.partition(":")[0], top(name)} & without.keys()}
+
+
+def top(name: str) -> str:
+    """The class that a method is of."""
+    module, _, inner = name.partition(":")
+    return f"{module}:{inner.split('.')[0]}"
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "radius"), [("mpii", "hrnet_small", None), ("coco", "sg_hrnet_small", 5)]
+    ("dataset", "model", "radius"),
+    [("mpii", "hrnet_small", None), ("coco", "sg_hrnet_small", 5), ("coco", "hrnet_small-64x64", None)],
 )
 def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, dataset, model, radius):
     from stages import download, evaluate, prepare, targets, train
@@ -226,6 +264,7 @@ def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, datas
     write_params(
         tmp_path / "params.yaml",
         {
+            "baselines": ["hrnet_small", *({model} & {"hrnet_small-64x64"})],
             "datasets": [dataset], "radius_sweep": [], "radius_only": [dataset], "data.demo.train_people": 16,
             "data.demo.val_people": 8, "train.epochs": 2, "train.batch_size": 8, "train.lr_drops": [1],
             "train.log_every": 1, "model.small": small.model_dump(mode="json"), "compute.workers": 0,
@@ -246,7 +285,7 @@ def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, datas
         ran[stage] = followed(called.definitions())
     for stage, names in ran.items():
         if stage in ("train", "evaluate"):
-            consumer = consumers.of_run(stage, dataset, model)
+            consumer = consumers.of_run(stage, dataset, params.sized(model)[0])
         else:
             consumer = next(c for c in consumers.consumers() if c.name == f"{stage}/{dataset}")
         reached = {key.replace(f"[{dataset}]", "") for key in consumer.reachable()}

@@ -17,18 +17,22 @@ arrays keypoints variants networks paths
 people
 metrics
 files
-datasets.archive datasets.matlab datasets.transfer datasets.store
+datasets.archive datasets.elsewhere datasets.matlab datasets.transfer datasets.store
 datasets.formats
 datasets
 strict_yaml
 params
 profiles runs
+dvc_stages
+syntax
+definitions
 code
 consumers
 images
 datasets.demo datasets.ledger datasets.pins datasets.places datasets.tar datasets.official
 datasets.sources
 datasets.prepare
+predicted
 codec
 ranks
 loader drawing

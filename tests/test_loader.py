@@ -1,12 +1,15 @@
 """Crops, augmentation and the order of the batches."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from pipeline import loader
 from pipeline.codec import crop
 from pipeline.training.schedule import Schedule
-from tests.conftest import Pictures
+from tests.conftest import ROOT, Pictures
 from tests.training.conftest import some_params, some_people
 
 
@@ -77,3 +80,27 @@ def test_reduced_decoding_takes_effect_and_shows_the_same(crops):
     reduced = loader.Crops(people, pictures, (32, 32), reduced_decoding=True)
     a, b = plain[0, 0]["input"].astype(int), reduced[0, 0]["input"]
     assert not np.array_equal(a, b) and np.abs(a - b).mean() < 8
+
+
+HELD = """
+import torch
+from pipeline import loader
+
+class Crops:
+    def __len__(self):
+        return 4000
+
+    def __getitems__(self, items):
+        return {"x": torch.zeros(2)}
+
+held = iter(loader.batches(Crops(), loader.in_order(4000, 2), 4))
+next(held)
+raise SystemExit(143)
+"""
+
+
+def test_a_process_that_ends_takes_its_workers_along_without_a_word():
+    process = subprocess.run(
+        [sys.executable, "-c", HELD], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert process.returncode == 143 and "Traceback" not in process.stderr

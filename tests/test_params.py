@@ -26,6 +26,8 @@ def changed(tmp_path):
     ("key", "value", "message"),
     [
         ("radius", 0, "radius: "),
+        ("baselines", ["hrnet_small", "hrnet_small-50x30"], r"baselines\.1: .*multiples of 32"),
+        ("baselines", ["hrnet_small", "hrnet_w33-64x64"], r"baselines\.1: .*is none of hrnet_w32"),
         ("radius", 5.0, "radius: .*integer"),
         ("radius", "5", "radius: .*integer"),
         ("seeds", [], "seeds: "),
@@ -141,6 +143,14 @@ def test_a_missing_or_broken_file_says_what_to_do(tmp_path, text, message):
     with pytest.raises(params.ParamsError, match=message) as error:
         params.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_baseline_can_have_an_input_of_its_own(changed):
+    p = params.load(changed("baselines", ["hrnet_small", "hrnet_small-64x96"]))
+    names = [(run.model, run.input, run.name) for run in named_by(p) if run.radius is None][:2]
+    assert names == [
+        ("hrnet_small", None, "hrnet_small-s0"), ("hrnet_small", (64, 96), "hrnet_small-64x96-s0")
+    ]  # fmt: skip
 
 
 def test_the_sweep_is_3_5_9_and_radius_each_once(changed):

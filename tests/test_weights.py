@@ -1,6 +1,7 @@
 """Files of weights: which is wanted, where it is looked for, what is fetched, and that they are whole."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -40,20 +41,30 @@ def test_a_network_without_published_weights_starts_afresh(name, tmp_path):
         assert find(name, wanted, "demo", tmp_path) is None
 
 
-def test_only_official_sources_are_fetched_and_once(tmp_path, monkeypatch):
-    fetched = []
+@pytest.fixture
+def site(monkeypatch):
+    """A site with one file of weights, of which a network starts; returns the file's name and what was fetched."""
+    content, fetched = b"weights", []
+    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
 
-    def download(url, file):
-        fetched.append(url)
-        file.touch()
+    def download(url, file, digest):
+        fetched.append((url, digest))
+        file.write_bytes(content)
 
     monkeypatch.setattr(weights.transfer, "download", download)
+    network = replace(weights.NETWORKS["hrnet_w32"], imagenet=f"https://site.example/{name}")
+    monkeypatch.setitem(weights.NETWORKS, "hrnet_w32", network)
+    return name, fetched
+
+
+def test_only_official_sources_are_fetched_and_once(site, tmp_path):
+    name, fetched = site
     assert fetch("hrnet_w32", "imagenet_if_there", "mine", tmp_path) is None and not fetched
     assert fetch("hrnet_small", "imagenet_if_there", "official", tmp_path) is None and not fetched
     assert fetch("hrnet_w32", "none", "official", tmp_path) is None and not fetched
     for _ in range(2):
-        assert fetch("hrnet_w32", "imagenet", "official", tmp_path) == tmp_path / weights.KEPT / NAME
-    assert len(fetched) == 1 and fetched[0].endswith(f"/{NAME}")
+        assert fetch("hrnet_w32", "imagenet", "official", tmp_path) == tmp_path / weights.KEPT / name
+    assert [url for url, _ in fetched] == [f"https://site.example/{name}"]
 
 
 @pytest.mark.parametrize("promise", ["hrnet_w32-{}.pth", "hrnet_w32_mpii-{}_20200812.pth", "net-{}.pth.tar"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.datasets.archive import Archive
+from pipeline.datasets.elsewhere import Files
 from pipeline.datasets.formats import coco, lspet, mpii
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
@@ -22,6 +23,7 @@ class Dataset(Protocol):
     DETECTIONS: a detector's file, val_annotations.json's content and the input's (height, width) -> people and
     box scores (N,); None where the metric knows labelled boxes alone.
     EXPORT: validation people and image_xy (N, K, 2) -> further files of predictions by name; or None.
+    PREDICTIONS: the dataset's own forms of predictions made elsewhere, besides COCO's results; or None.
     """
 
     @property
@@ -44,6 +46,8 @@ class Dataset(Protocol):
     ) -> Callable[[Path, dict[str, Any], tuple[int, int]], tuple[People, Array]] | None: ...
     @property
     def EXPORT(self) -> Callable[[People, Array], dict[str, bytes]] | None: ...
+    @property
+    def PREDICTIONS(self) -> Files | None: ...
     @property
     def people(self) -> Callable[[ImageStore, tuple[int, int]], dict[str, Split]]: ...
 

@@ -10,7 +10,7 @@ from pipeline.people import LabelError
 
 
 def load(content: bytes, name: str, keys: tuple[str, ...], what: str) -> dict[str, Any]:
-    """Some variables of a file; raises LabelError where it is none or lacks one.
+    """Some variables of a file, or all where none is named; raises LabelError where it is none or lacks one.
 
     name: of the file; what: whose file it should be.
     """
@@ -18,7 +18,7 @@ def load(content: bytes, name: str, keys: tuple[str, ...], what: str) -> dict[st
     from scipy.io import loadmat
 
     try:
-        variables = loadmat(io.BytesIO(content), variable_names=keys)  # type: ignore[arg-type]  # open files do too
+        variables = loadmat(io.BytesIO(content), variable_names=keys or None)  # type: ignore[arg-type]  # open files do too
     except Exception as error:  # scipy raises whatever its reader stumbles over
         raise LabelError(f"{name} is no MATLAB file ({error}); fetch it again") from error
     for key in keys:

@@ -48,11 +48,11 @@ def load(folder: Path) -> tuple[Record, nn.Module]:
 
 def build(record: Record) -> nn.Module:
     """The fresh network that a record describes."""
-    guided = record.settings.guided
+    guided = record.used.guided
     return models.build(
         record.run.model,
         record.joints,
-        model=record.settings.model,
+        model=record.used.model,
         guidance=guided.guidance if guided else None,
         ablation=record.run.ablation,
     )

@@ -44,17 +44,6 @@ def score(dataset: str, boxes: dict[str, Boxes], folder: Path, rules: Rules) -> 
     }
 
 
-def clusters(folder: Path) -> dict[str, Array]:
-    """Which validation images are resampled together: image_id (M,) ascending and cluster (M,), empty where each is
-    apart; folder: that of the stage `prepare`."""
-    path = folder / "val_clusters.json"
-    if not path.is_file():
-        return {}
-    by_image = sorted((int(image_id), cluster) for image_id, cluster in files.read_json(path).items())
-    image_id, cluster = np.array(by_image, np.int64).T
-    return {"clusters_image_id": image_id, "clusters_cluster": cluster}
-
-
 def samples(scored: dict[str, Scored], map_iou: Array | None) -> dict[str, Array]:
     """What the bootstrap needs: the samples of each kind of box, prefixed by it, and the maps' IoU (N, 4)."""
     arrays = {

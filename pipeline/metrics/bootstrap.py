@@ -3,11 +3,15 @@
 docs/statistics.md has the method and what it assumes.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+
+from pipeline.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,17 @@ class Replicates:
             factor = (seeds[name].factor if name in seeds else 0) - s.factor
             seeds[name] = Seeds(factor, s.count, s.variance, s.raw)
         return Replicates(self.draws - other.draws, seeds)
+
+
+def clusters(folder: Path) -> dict[str, Array]:
+    """Which validation images are resampled together: image_id (M,) ascending and cluster (M,), empty where each is
+    apart; folder: that of the stage `prepare`."""
+    path = folder / "val_clusters.json"
+    if not path.is_file():
+        return {}
+    by_image = sorted((int(image_id), cluster) for image_id, cluster in json.loads(path.read_text()).items())
+    image_id, cluster = np.array(by_image, np.int64).T
+    return {"clusters_image_id": image_id, "clusters_cluster": cluster}
 
 
 def weights(images: int, resamples: int, seed: int) -> np.ndarray:

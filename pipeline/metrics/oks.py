@@ -53,6 +53,11 @@ class OKS:
         values, matches = evaluate(folder / "val_annotations.json", results, np.array(self.sigmas))
         return Scored(dict(values), matches, results)
 
+    def score_results(self, results: list[dict[str, Any]], folder: Path) -> Scored:
+        """Score people in COCO's results format as they are."""
+        values, matches = evaluate(folder / "val_annotations.json", results, np.array(self.sigmas))
+        return Scored(dict(values), matches, results)
+
     def images(self, samples: Samples) -> Array:
         return samples["image_id"]
 

@@ -69,11 +69,16 @@ class CPN(ResNet):
 
     @torch.no_grad()
     def start(self, generator: torch.Generator) -> None:
-        """Xavier's values after the trunk, as there: not all of its convolutions are followed by batch norm."""
+        """Xavier's values after the trunk, as there: not all of its convolutions are followed by batch norm.
+
+        The batch norms that end in heatmaps start at HRNet's 0.001, since almost all of a heatmap is 0.
+        """
         for net in (self.global_net, self.refine_net):
             for module in net.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.xavier_uniform_(module.weight, generator=generator)
+        for predict in (*self.global_net.predict, self.refine_net.predict):
+            nn.init.constant_(cast(nn.BatchNorm2d, cast(nn.Sequential, predict)[-1]).weight, 0.001)
 
     def forward(self, image_B3HW: Tensor) -> Output:
         """Heatmaps of an image; raises ValueError if its size is no multiple of 32."""

@@ -157,9 +157,12 @@ def start_as_torch7(net: nn.Module, generator: torch.Generator) -> None:
     """Start convolutions as Torch7 does, in which these networks were written: uniform, +-1/sqrt(fan in).
 
     With HRNet's values, a hundredth of these, the sums of a hundred residual modules would hold nothing at first.
+    Those that end in heatmaps keep HRNet's, since almost all of a heatmap is 0: with larger ones, nothing but the
+    way there is learned for epochs.
     """
+    scores = {module.score for module in net.modules() if isinstance(module, Predict)}
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and module not in scores:
             bound = module.weight[0].numel() ** -0.5
             module.weight.uniform_(-bound, bound, generator=generator)
             if module.bias is not None:

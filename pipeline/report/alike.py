@@ -24,11 +24,13 @@ def differing(groups: Sequence[Group]) -> str:
 
 def _facts(record: Record) -> dict[str, str]:
     """What makes runs comparable, in words; a training's facts are none of weights made elsewhere."""
-    input_ = record.settings.input
-    facts = {
-        "the input's size": "x".join(map(str, input_.size)),
-        "reduced decoding": "on" if input_.reduced_decoding else "off",
-    }
+    facts: dict[str, str] = {}
+    if record.settings is not None:
+        size, reduced = record.settings.input.size, record.settings.input.reduced_decoding
+        facts |= {
+            "the input's size": "x".join(map(str, size)),
+            "reduced decoding": "on" if reduced else "off",
+        }
     if record.machine is not None:
         machine = record.machine
         facts |= {

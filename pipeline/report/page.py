@@ -14,8 +14,8 @@ from pipeline import paths
 from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
+from pipeline.report import complexity, paper, resolution, split
 from pipeline.report import figures as figures_
-from pipeline.report import paper, split
 from pipeline.report import tables as tables_
 from pipeline.report.alike import differing
 from pipeline.report.claims import Claim, Verdict, effort
@@ -40,10 +40,15 @@ def write(results: Results, out: Path) -> None:
         (out / f"{table.name}.csv").write_text(forms.to_csv(table))
         (out / f"{table.name}.md").write_text(forms.to_markdown(table))
         (out / f"{table.name}.tex").write_text(forms.to_latex(table))
+    (out / "resolution.csv").write_text(resolution.to_csv(resolution.make(results)))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
     (out / "gain_split.csv").write_text(split.to_csv(split.steps(results)))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
-    drawn = figures_.draw(results, tables, out)
+    if costs := complexity.make(results):
+        (out / "complexity.csv").write_text(complexity.to_csv(costs))
+        (out / "complexity.md").write_text(complexity.to_markdown(costs))
+        (out / "complexity.tex").write_text(complexity.to_latex(costs))
+    drawn = figures_.draw(results, tables, costs, out)
     (out / "index.html").write_text(render(results, tables, claims, drawn))
 
 
@@ -95,6 +100,9 @@ def render(
     return environment.get_template("page.html.j2").render(
         paper=PAPER,
         params=results.params,
+        resolutions=resolution.make(results),
+        costs=complexity.readable(complexity.make(results)),
+        costs_title=complexity.TITLE,
         parameters=yaml.safe_dump(
             printable(results.params), sort_keys=False, default_flow_style=None, width=100
         ),

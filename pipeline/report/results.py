@@ -155,7 +155,8 @@ class Results:
     ) -> Group | None:
         for group in self.of(dataset):
             run = group.run
-            if run.checkpoint is None and (run.model, run.radius, run.ablation) == (model, radius, ablation):
+            own = run.checkpoint is None and run.input is None
+            if own and (run.model, run.radius, run.ablation) == (model, radius, ablation):
                 return group
         return None
 
@@ -277,7 +278,7 @@ def printable(params: Params) -> dict[str, Any]:
     for group, key in (
         (tree["model"], "pretrained"),
         (tree["evaluate"], "detections"),
-        *((checkpoint, "file") for checkpoint in tree["checkpoints"]),
+        *((given, "file") for given in tree["checkpoints"] + tree["predictions"]),
     ):
         group[key] = group[key] and Path(group[key]).name
     return tree

@@ -44,7 +44,7 @@ class Schedule:
     def check(self, batch: Mapping[str, Tensor], step: int) -> None:
         """Raise ValueError for a batch of another size, or without a joint; it is still on the host."""
         count, expected = len(batch["input"]), self.batch_size // self.ranks
-        labelled = int(batch["labelled"].sum())
+        labelled = int(batch["labelled"].numpy().sum())
         if count != expected or not labelled:
             raise ValueError(
                 f"the batch of step {step + 1} holds {count} people, {labelled} labelled joints; it must be "

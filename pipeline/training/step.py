@@ -64,7 +64,7 @@ class Losses(NamedTuple):
 class Step:
     """One step of training, with all of its state: network, optimiser, dynamic weights.
 
-    No call waits for the device or reads from it.
+    No call waits for the device or reads from it, but for `total`, which is for logged steps.
     """
 
     def __init__(

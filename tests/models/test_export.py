@@ -39,6 +39,7 @@ def test_compiled_training_step_is_the_same(make, ruled):
 
 
 # Their fusions differ: nearest and bilinear.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hrnet_small", "sg_hrnet_small"])
 def test_onnx_gives_the_same_heatmaps(name, make, ruled, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

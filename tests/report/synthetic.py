@@ -50,6 +50,10 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     folder = root / paths.results(run.dataset, run.name)
     folder.mkdir(parents=True, exist_ok=True)
     dataset, trained = DATASETS[run.dataset], run.checkpoint is None
+    # A file of predictions, with numbers for one kind of box and no network.
+    given = {each.name: each for each in params.predictions if each.dataset == run.dataset}.get(
+        run.checkpoint
+    )
     # One stream for all runs: networks err on the same people, as real ones do. A seed's luck is its run's own.
     rng = np.random.default_rng([0, len(run.dataset)])
     luck = np.random.default_rng([run.seed or 0, len(run.name)]).normal()
@@ -58,7 +62,7 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     scores, samples, map_iou = {}, {}, None
     for box in dataset.METRIC.boxes:
         scores[box] = None
-        if box != "detected" or detections:
+        if (box != "detected" or detections) if given is None else box == given.box:
             made = (
                 _pckh_samples(rng, error, run) if isinstance(dataset.METRIC, PCKh) else _matches(rng, error)
             )
@@ -71,7 +75,7 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     record = Record(
         run=run,
         joints=dataset.KEYPOINTS.count,
-        settings=Settings.of(params, guided=run.radius is not None, trained=trained),
+        settings=None if given else Settings.of(params, guided=run.radius is not None, trained=trained),
         data=Data(source=source, people_sha256="cd" * 32, archives_sha256="ab" * 32),
         first_weights={"none": "none", "imagenet": "ImageNet: 1,954 tensors of w32.pth, 2 started anew"}.get(
             params.model.pretrained, f"9 tensors of {Path(params.model.pretrained).name}, 2 started anew"
@@ -81,9 +85,9 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     evaluation = Evaluation(
         record=record,
         scores=scores,
-        params=28_573_237 if run.radius else 28_536_113,
-        gflops=7.2297 if run.radius else 7.1186,
-        gmacs=7.763 if run.radius else 7.645,
+        params=None if given else 28_573_237 if run.radius else 28_536_113,
+        gflops=None if given else 7.2297 if run.radius else 7.1186,
+        gmacs=None if given else 7.763 if run.radius else 7.645,
         people=PEOPLE,
         images=PEOPLE // 2,
         full_size=full_size,
@@ -93,7 +97,8 @@ def write_run(root: Path, run: Run, params: Params, source, full_size, detection
     )
     evaluation.save(folder / "metrics.json")
     np.savez(folder / "samples.npz", **samples)
-    np.savez(folder / "examples.npz", **_examples(rng, run))
+    if given is None:
+        np.savez(folder / "examples.npz", **_examples(rng, run))
     if trained:
         (folder / "history.csv").write_text(_history(rng, run))
 

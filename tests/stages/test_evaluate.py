@@ -186,25 +186,33 @@ def test_a_checkpoint_that_the_parameters_list_is_a_row_of_the_results(place):
             ("--weights", "none.pth", "--model", "hrnet_small", "--dataset", "mpii"),
             "there is no file none.pth",
         ),
-        (
-            (
-                "--weights",
-                "params.yaml",
-                "--model",
-                "hrnet_small",
-                "--dataset",
-                "mpii",
-                "--input-size",
-                "50x30",
-            ),
-            "--input-size 50x30 must be",
-        ),
     ],
 )
 def test_what_is_missing_is_named(place, arguments, message):
     workspace("mpii")
     with pytest.raises(ValueError, match=message):
         stage.evaluate(*arguments)
+
+
+@pytest.mark.parametrize("model", ["hrnet_w33", "hrnet_small-50x30", "hrnet_small-64"])
+def test_a_model_that_cannot_be_is_named(place, capsys, model):
+    workspace("mpii")
+    with pytest.raises(SystemExit):
+        stage.evaluate("--weights", "params.yaml", "--model", model, "--dataset", "mpii")
+    assert f"--model {model} must be one of" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_tested_at_the_size_behind_its_networks_name(place):
+    workspace("coco")
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    stage.evaluate("--weights", "theirs.pth", "--model", "hrnet_small-64x64", "--dataset", "coco")
+    out = Path("evaluated/coco/theirs")
+    record = runs.Evaluation.load(out / "metrics.json").record
+    assert record.settings.input.size == record.run.input == (64, 64)
+    with np.load(out / "examples.npz") as examples:
+        # Boxes are widened to this input's shape, and not to that of the prepared tables.
+        crops = examples["true_input_xy"]
+        assert examples["input_BHW3"].shape[1:3] == (64, 64) and 0 <= crops.min() and crops.max() <= 64
 
 
 @pytest.mark.parametrize("name", ["../..", "/tmp", "..", ""])

@@ -158,7 +158,7 @@ def test_a_batch_larger_than_the_data_is_an_error_that_names_the_key(make_task, 
 
 
 def test_validation_rows_hold_losses_iou_and_accuracy(make_task, tmp_path):
-    rows = [row for row in run(make_task(), tmp_path)["history"] if row["kind"] == "epoch"]
+    rows = [row for row in run(make_task(), tmp_path).history if row["kind"] == "epoch"]
     assert [row["epoch"] for row in rows] == [1, 2]
     for row in rows:
         assert {"val_loss_key", "val_loss_seg", "iou_1", "iou_4", "accuracy"} <= row.keys()
@@ -211,7 +211,7 @@ def test_targets_and_losses_copy_nothing_to_the_device():
 
 
 def test_without_guidance_there_is_no_iou(make_task, tmp_path):
-    rows = run(make_task(ablation="bilinear_hrnet"), tmp_path)["history"]
+    rows = run(make_task(ablation="bilinear_hrnet"), tmp_path).history
     assert all("iou_1" not in row and "loss_seg" not in row for row in rows)
     assert any("accuracy" in row for row in rows)
 

@@ -327,3 +327,4 @@ def _expect(text: str, at: int, character: str) -> int:
 
 DETECTIONS = load_detections
 LABELLED_IMAGES = EXPORT = None
+PREDICTIONS = None

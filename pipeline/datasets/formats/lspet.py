@@ -92,3 +92,4 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
 
 
 LABELLED_IMAGES = DETECTIONS = EXPORT = None
+PREDICTIONS = None

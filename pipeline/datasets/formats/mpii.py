@@ -8,6 +8,8 @@ import numpy as np
 from pipeline.arrays import Array
 from pipeline.datasets import matlab
 from pipeline.datasets.archive import Archive
+from pipeline.datasets.elsewhere import Files
+from pipeline.datasets.formats import mpii_predictions
 from pipeline.datasets.store import ImageStore
 from pipeline.keypoints import Keypoints
 from pipeline.metrics.pckh import PCKh
@@ -134,6 +136,36 @@ def export(people: People, image_xy: Array) -> dict[str, bytes]:
         "preds": image_xy + 1.0, "RELEASE_img_index": people.image_id, "RELEASE_person_index": person,
     }  # fmt: skip
     return {"predictions.mat": matlab.save(variables, oned_as="row")}
+
+
+def validation_order(content: bytes) -> Array:
+    """person_id (N,) of the people whom detections.mat names, in its order, which files of predictions follow."""
+    keys = ("RELEASE_img_index", "RELEASE_person_index")
+    indices = matlab.load(content, VALIDATION, keys, TITLE)
+    image, person = (np.ravel(indices[key]).astype(np.int64) for key in keys)
+    if len(image) != len(person):
+        raise LabelError(f"{VALIDATION} names {len(image)} images of {len(person)} people; fetch it again")
+    return image * 1000 + person
+
+
+def validation_people(content: bytes) -> People:
+    """The validation people from detections.mat alone, which holds their labels, and no names of images."""
+    annolist = np.ravel(matlab.load(content, VALIDATION, ("annolist",), TITLE)["annolist"])
+    order = validation_order(content)
+    if len(annolist) != len(order) or "annorect" not in (annolist.dtype.names or ()):
+        raise LabelError(f"{VALIDATION}: annolist does not hold the labels of its {len(order)} people")
+    rows = []
+    for person_id, annotation in zip(order.tolist(), annolist, strict=True):
+        image_id, where = person_id // 1000, f"person {person_id % 1000} of image {person_id // 1000}"
+        rect = np.ravel(annotation["annorect"])[0]
+        fields = rect.dtype.names or ()
+        joints, labelled, visible = _joints(rect, fields, f"{where} in {VALIDATION}")
+        center, scale = _place(rect, fields, f"{where} in {VALIDATION}")
+        if labelled.any() and center is not None:
+            head_size = _head_size(rect, fields, f"{where} in {VALIDATION}")
+            row = (str(image_id), image_id, person_id, center, scale, joints, labelled, visible, head_size)
+            rows.append(row)
+    return _table("val", rows)
 
 
 def _table(split: str, rows: list[tuple[Any, ...]]) -> People:
@@ -268,3 +300,4 @@ def _head_size(rect: Any, fields: tuple[str, ...], where: str) -> float:
 LABELLED_IMAGES = labelled_images
 EXPORT = export
 DETECTIONS = None
+PREDICTIONS = Files(mpii_predictions.read, ARCHIVES[1], validation_order, validation_people)

@@ -49,7 +49,7 @@ def _complexity(results: Results, part: Part) -> tuple[list[dict[str, float]], s
     if results.params.guided == models[0] and results.params.input.size == size:
         for dataset in (part.dataset, *results.params.datasets):
             if (pair := results.pair(dataset)) is not None:
-                facts = [{"params": g.first.params, "gflops": g.first.gflops} for g in pair]
+                facts = [{"params": g.first.params or 0, "gflops": g.first.gflops or 0.0} for g in pair]
                 return facts, f"the networks trained on {DATASETS[dataset].TITLE}"
     # Other networks are trained here: count the paper's, which takes the time of importing torch.
     from pipeline.models import build, complexity

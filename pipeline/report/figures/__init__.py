@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.datasets import DATASETS
 from pipeline.metrics.pckh import PCKh
-from pipeline.report.figures import accuracy, pictures, training
+from pipeline.report.complexity import Cost
+from pipeline.report.figures import accuracy, cost, pictures, training
 from pipeline.report.figures.style import STYLE
 from pipeline.report.results import Results
 from pipeline.report.tables import Table
@@ -35,7 +36,7 @@ class Figure:
     picture: bool
 
 
-def draw(results: Results, tables: list[Table], out: Path) -> list[Figure]:
+def draw(results: Results, tables: list[Table], costs: Sequence[Cost], out: Path) -> list[Figure]:
     """Draw everything that these results have, under out/figures, and its columns under out/plots."""
     import matplotlib
 
@@ -53,6 +54,7 @@ def draw(results: Results, tables: list[Table], out: Path) -> list[Figure]:
         accuracy.by_radius(results, columns),
         accuracy.differences(results),
         accuracy.curves(results, columns),
+        cost.accuracy_by_cost(costs),
         training.dynamic_weights(results, columns),
         training.losses(results, columns),
         training.map_iou(results, columns),

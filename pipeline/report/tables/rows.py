@@ -50,7 +50,11 @@ class Row:
 def method(group: Group) -> str:
     """How a measured row is called."""
     run = group.run
-    name = NETWORKS[run.model].title
+    name = NETWORKS[run.model].title if run.model else "Predictions"
+    if run.input:
+        name += ", {} × {}".format(*run.input)
+    if group.first.record.settings is None:
+        return f"{name} (predictions {run.checkpoint})" if run.model else f"{name} {run.checkpoint}"
     if run.checkpoint:
         return f"{name} (checkpoint {run.checkpoint})"
     if run.ablation:
@@ -74,7 +78,12 @@ def words(box: str) -> str:
 
 
 def pretraining(group: Group) -> str:
-    """What a network started from, in a word or two; the rest of the record says how many tensors were taken."""
+    """What a network started from, in a word or two; the rest of the record says how many tensors were taken.
+
+    Nothing of predictions made elsewhere, of which it is not known.
+    """
+    if group.first.record.settings is None:
+        return ""
     return group.first.record.first_weights.partition(":")[0]
 
 
@@ -102,9 +111,14 @@ def reported(line: Line, table: str) -> Row:
 
 
 def measured(group: Group, results: Results, against: Group | None = None) -> list[Row]:
-    """A group's rows: one for each kind of box, which are never mixed. against: whom `gain` compares it with."""
+    """A group's rows: one for each kind of box, which are never mixed. against: whom `gain` compares it with.
+
+    Predictions made elsewhere have a row under their own kind alone.
+    """
     facts, rows = group.first, []
     for box in group.metric.boxes:
+        if facts.record.settings is None and facts.scores.get(box) is None:
+            continue
         estimates = results.estimates(group, box)
         others = results.estimates(against, box) if against is not None and against is not group else None
         main = group.metric.main
@@ -115,14 +129,14 @@ def measured(group: Group, results: Results, against: Group | None = None) -> li
                 data=data_name(group),
                 model=group.run.model,
                 box=box,
-                input_size=facts.record.settings.input.size,
+                input_size=facts.record.settings.input.size if facts.record.settings else None,
                 pretraining=pretraining(group),
                 params=facts.params,
                 gflops=facts.gflops,
                 gmacs=facts.gmacs,
                 precision=facts.record.precision or "",
                 radius=group.run.radius,
-                seeds=len(group.runs),
+                seeds=len(group.runs) if facts.record.settings else None,
                 estimates=estimates,
                 gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
@@ -144,15 +158,16 @@ def under(name: str, lines: tuple[Line, ...], groups: list[Group], results: Resu
 
 def _place(group: Group, lines: tuple[Line, ...]) -> int:
     """The row of the same network, pretraining and input size, else the last one of its kind, else the last."""
-    size, started = group.first.record.settings.input.size, pretraining(group)
+    settings, started = group.first.record.settings, pretraining(group)
     # Tables may name neither pretraining nor input size.
     own = [
         place
         for place, line in enumerate(lines)
-        if line.model == group.run.model
-        and line.input_size in (None, size)
-        and line.pretraining in ("", "none" if started == "none" else "ImageNet")
+        if group.run.model
+        and line.model == group.run.model
+        and (settings is None or line.input_size in (None, settings.input.size))
+        and (settings is None or line.pretraining in ("", "none" if started == "none" else "ImageNet"))
     ]
-    kind = NETWORKS[group.run.model].row
+    kind = NETWORKS[group.run.model].row if group.run.model else None
     alike = [place for place, line in enumerate(lines) if line.kind == kind]
     return (own or alike or [len(lines) - 1])[-1]

@@ -1,0 +1,104 @@
+"""What a test set can resolve: how large a difference between two methods these people can show at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pipeline.report.results import Estimate, Results
+from pipeline.report.tables.forms import Cell, csv_text, fixed
+from pipeline.report.tables.rows import data_name, method, words
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The 95% interval of a row's main number, or of the difference of two rows (other) on the same people."""
+
+    data: str
+    box: str
+    metric: str
+    row: str
+    other: str
+    people: int
+    images: int
+    estimate: Estimate
+
+    @property
+    def half_width(self) -> float:
+        return (self.estimate.high - self.estimate.low) / 2
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The reaches of one dataset's rows under one kind of box: each row's, and each pair's."""
+
+    data: str
+    points: str
+    rows: tuple[Reach, ...]
+    pairs: tuple[Reach, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What the page says of it."""
+        one, two = (_range([reach.half_width for reach in each]) for each in (self.rows, self.pairs))
+        return (
+            f"{self.data}: the 95% interval of one row's {self.points} reaches {one} points to either side, that of "
+            f"the difference of two rows, paired on the same images, {two}. A smaller difference is not to be told "
+            "from chance by these people, whatever made it."
+        )
+
+
+def make(results: Results) -> list[Resolution]:
+    """One for each dataset and kind of box in which at least two rows are measured on all its real people."""
+    resolutions = []
+    for dataset in results.params.datasets:
+        groups = [group for group in results.of(dataset) if group.full_size]
+        for box in groups[0].metric.boxes if groups else ():
+            main, metric = groups[0].metric.main, groups[0].metric
+            known = [(g, e[main]) for g in groups if (e := results.estimates(g, box)) is not None]
+            if len(known) < 2:
+                continue
+            first = known[0][0].first
+            rows = [
+                Reach(data_name(g), box, main, method(g), "", first.people, first.images, e) for g, e in known
+            ]
+            pairs = [
+                Reach(a.data, box, main, a.row, b.row, a.people, a.images, a.estimate - b.estimate)
+                for a, b in combinations(rows, 2)
+            ]
+            kind = f" with {words(box)} boxes" if len(metric.boxes) > 1 else ""
+            resolutions.append(
+                Resolution(data_name(known[0][0]), f"{metric.title}{kind}", tuple(rows), tuple(pairs))
+            )
+    return resolutions
+
+
+def to_csv(resolutions: Sequence[Resolution]) -> str:
+    """A line for each row and each pair; a header alone where nothing was measured on real people in full."""
+    columns = (
+        "data", "box", "metric", "row", "other", "people", "images", "value", "low", "high", "half_width",
+    )  # fmt: skip
+    lines: list[dict[str, Cell]] = []
+    for resolution in resolutions:
+        for reach in (*resolution.rows, *resolution.pairs):
+            estimate = reach.estimate
+            lines.append(
+                {
+                    "data": reach.data,
+                    "box": words(reach.box),
+                    "metric": reach.metric,
+                    "row": reach.row,
+                    "other": reach.other,
+                    "people": reach.people,
+                    "images": reach.images,
+                    "value": fixed(estimate.value, 2),
+                    "low": fixed(estimate.low, 2),
+                    "high": fixed(estimate.high, 2),
+                    "half_width": fixed(reach.half_width, 2),
+                }
+            )
+    return csv_text(lines) if lines else ",".join(columns) + "\n"
+
+
+def _range(widths: list[float]) -> str:
+    low, high = min(widths), max(widths)
+    return f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"

@@ -1,0 +1,169 @@
+"""Files of predictions through the stage: from labels alone, as rows, and refused in a sentence."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from pipeline import params, runs
+from pipeline.datasets import DATASETS, matlab
+from pipeline.metrics import pckh
+from pipeline.predicted import measuring
+from tests.conftest import write_params
+from tests.predicted.conftest import PEOPLE, detections_mat, write_h5
+
+METRIC = DATASETS["mpii"].METRIC
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, validation):
+    """A project with nothing but MPII's label file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    write_params(tmp_path / "params.yaml", {"report.resamples": 40})
+    folder = tmp_path / "data" / "archives" / "mpii"
+    folder.mkdir(parents=True)
+    (folder / "detections.mat").write_bytes(detections_mat(validation[0]))
+    return tmp_path
+
+
+def _measure(path, dataset="mpii", box="label"):
+    return measuring.measure(measuring.File(path, "theirs", dataset, box, "none"), params.load().data)
+
+
+def test_labels_alone_are_enough(place, validation, predictions, capsys):
+    from stages import evaluate as stage
+
+    write_h5(place / "theirs.h5", predictions + 1)
+    stage.evaluate("--predictions", "theirs.h5", "--dataset", "mpii", "--model", "hourglass")
+    evaluation = runs.Evaluation.load(place / "evaluated" / "mpii" / "theirs" / "metrics.json")
+    people, _ = validation
+    expected = METRIC.summarise(pckh.samples(predictions, people))
+    assert evaluation.scores["label"]["Mean"] == pytest.approx(expected["Mean"], abs=0.02)
+    assert (evaluation.people, evaluation.full_size, evaluation.params) == (PEOPLE, False, None)
+    assert evaluation.record.run.model == "hourglass" and evaluation.record.settings is None
+    assert "95% interval on 400 people in 400 images" in capsys.readouterr().out
+
+
+def test_a_mat_file_is_measured_alike_and_says_whose_its_rows_are(place, validation, predictions):
+    people, _ = validation
+    expected = _measure(write_h5(place / "a.h5", predictions + 1))[0].scores
+    (place / "hrnet.mat").write_bytes(matlab.save({"preds": predictions + 1}))
+    assert _measure(place / "hrnet.mat")[0].scores == expected
+    ours = DATASETS["mpii"].EXPORT(people.select(np.arange(PEOPLE)[::-1]), predictions[::-1])[
+        "predictions.mat"
+    ]
+    (place / "ours.mat").write_bytes(ours)
+    assert _measure(place / "ours.mat")[0].scores == expected
+
+
+def test_listed_predictions_are_runs_of_the_report(place, predictions):
+    from stages import evaluate as stage
+
+    entry = {"name": "theirs", "dataset": "mpii", "box": "label", "model": "none", "file": "a.h5"}
+    write_params(place / "params.yaml", {"predictions": [entry], "report.resamples": 40})
+    write_h5(place / "a.h5", predictions + 1)
+    arguments = ("--box", "label", "--model", "none", "--name", "theirs")
+    stage.evaluate("--predictions", "a.h5", "--dataset", "mpii", *arguments)
+    evaluation = runs.Evaluation.load(place / "results" / "mpii" / "theirs" / "metrics.json")
+    assert evaluation.record.run in runs.named_by(params.load())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("a.h5", lambda p: p[:-1], "predictions for 399 people, and the validation split has 400"),
+        ("a.h5", lambda p: np.concatenate([p, p[:, :1]], 1), "17 joints for each person, and MPII has 16"),
+        ("a.h5", lambda p: p[0], "must be numbers"),
+        (
+            "a.h5",
+            lambda p: np.where(np.arange(PEOPLE)[:, None, None] == 7, np.nan, p),
+            "right_ankle of its person 8",
+        ),
+        ("a.h5", lambda p: p - 1, "a.h5: .* 0-based"),
+        ("a.json", None, "no file of predictions for MPII"),
+        ("a.mat", None, "is no MATLAB file"),
+        ("b.h5", None, "is no HDF5 file"),
+        ("none.h5", None, "there is no file"),
+    ],
+)
+def test_other_files_get_one_sentence(place, predictions, name, change, problem):
+    if change is not None:
+        write_h5(place / name, change(predictions + 1))
+    elif name != "none.h5":
+        (place / name).write_text("[]")
+    with pytest.raises(ValueError, match=problem):
+        _measure(place / name)
+
+
+def test_without_labels_it_says_what_to_do(place, predictions):
+    (place / "data" / "archives" / "mpii" / "detections.mat").unlink()
+    with pytest.raises(ValueError, match="dvc repro prepare@mpii"):
+        _measure(write_h5(place / "a.h5", predictions + 1))
+    write_params(place / "params.yaml", {"data.source": "official"})
+    with pytest.raises(ValueError, match="put it "):
+        _measure(write_h5(place / "a.h5", predictions + 1))
+
+
+def test_another_dataset_without_a_form_says_so(place, predictions):
+    with pytest.raises(ValueError, match="lspet takes no files"):
+        _measure(write_h5(place / "a.h5", predictions + 1), "lspet")
+
+
+def test_results_of_cocos_format_are_scored_as_they_are(place):
+    from tests.stages.test_evaluate import workspace
+
+    people = workspace("coco")
+    results = [
+        {
+            "image_id": int(people.image_id[row]), "category_id": 1, "score": 0.9,
+            "keypoints": np.column_stack([people.joints[row], np.ones(17)]).ravel().tolist(),
+        }
+        for row in range(len(people))
+    ]  # fmt: skip
+    file = place / "theirs.json"
+    file.write_text(json.dumps(results))
+    evaluation, samples = _measure(file, "coco", "detected")
+    assert (
+        evaluation.scores["detected"]["AP"] == pytest.approx(100)
+        and evaluation.scores["ground_truth"] is None
+    )
+    assert "detected_matched" in samples
+    for change, problem in (
+        (lambda person: person | {"image_id": 99}, "image 99, which is none of the 5"),
+        (lambda person: person | {"keypoints": person["keypoints"][:-3]}, "17 keypoints of three"),
+        (lambda person: person | {"score": float("nan")}, "finite"),
+        (
+            lambda person: person | {"keypoints": (np.array(person["keypoints"]) / 1e3).tolist()},
+            "heatmap|order",
+        ),
+    ):
+        file.write_text(json.dumps([change(person) for person in results]))
+        with pytest.raises(ValueError, match=problem):
+            _measure(file, "coco", "detected")
+
+
+def test_the_public_files_give_the_published_numbers(tmp_path, monkeypatch, shared, capsys):
+    from stages import evaluate as stage
+
+    monkeypatch.chdir(tmp_path)
+    folder = shared / "golden" / "predictions"
+    write_params(tmp_path / "params.yaml", {"data.source": str(folder)})
+    means = {}
+    for name in ("mpii_valid_hourglass.h5", "detections.mat"):
+        stage.evaluate("--predictions", str(folder / name), "--dataset", "mpii", "--name", name[:4])
+        evaluation = runs.Evaluation.load(tmp_path / "evaluated" / "mpii" / name[:4] / "metrics.json")
+        assert (evaluation.people, evaluation.images, evaluation.full_size) == (2958, 2729, True)
+        means[name] = evaluation.scores["label"]["Mean"]
+    assert means["mpii_valid_hourglass.h5"] == pytest.approx(88.04, abs=0.005)
+    # Published: 82.34, from labels of which 13 were damaged, at 0 where the prediction is at 0.
+    assert means["detections.mat"] == pytest.approx(82.32, abs=0.005)
+    assert "87.45 to 88.68" in capsys.readouterr().out
+
+
+def test_it_needs_no_torch():
+    import subprocess
+
+    code = "import sys, pipeline.predicted.measuring; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,84 @@
+"""No value of params.yaml reaches a shell: commands carry none, and stages find theirs by name."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pipeline import dvc_stages, params, profiles
+from tests.conftest import ROOT, write_params
+
+HOSTILE = (
+    "0; touch x;",
+    "$(touch x)",
+    "`touch x`",
+    "a && touch x",
+    "| touch x",
+    "> x",
+    "\ntouch x",
+    "'; touch x #",
+)
+PLACES = {
+    "radius": lambda text: text,
+    "seeds": lambda text: [text],
+    "datasets": lambda text: ["mpii", text],
+    "baselines": lambda text: ["hrnet_small", text],
+    "guided": lambda text: text,
+    "ablations": lambda text: [text],
+}
+
+
+def test_no_command_carries_a_value():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        assert stage["cmd"].split()[:2] == ["python", "-m"] and len(stage["cmd"].split()) == 3, name
+
+
+@pytest.mark.parametrize("key", PLACES)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_value_is_refused_by_name(tmp_path, key, text):
+    with pytest.raises(params.ParamsError, match=rf"params\.yaml: {key}"):
+        params.load(write_params(tmp_path / "params.yaml", {key: PLACES[key](text)}))
+
+
+def test_dvc_runs_no_hostile_value(tmp_path):
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("pipeline", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    file = "weights/$(touch x) my w.pth"
+    given = {"name": "w", "dataset": "mpii", "model": "hrnet_small", "file": file}
+    changes = {"seeds": ["0; touch x;"], "ablations": ["$(touch x)"], "checkpoints": [given]}
+    write_params(tmp_path / "params.yaml", changes)
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    for arguments in (["init", "--no-scm", "-q"], ["repro"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+        )
+    assert result.returncode != 0 and "stages.code: params.yaml: seeds.0" in result.stderr + result.stdout
+    assert not (tmp_path / "x").exists() and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("profile", profiles.names(ROOT / "profiles"))
+@pytest.mark.parametrize("radius", [5, 7])
+def test_every_stage_of_a_matrix_has_its_arguments(tmp_path, profile, radius):
+    text = profiles.merged(profile, ROOT / "profiles").replace("radius: 5\n", f"radius: {radius}\n")
+    raw = yaml.safe_load(text) | {"seeds": [0, 3], "ablations": ["no_seg_loss", "no_attention"]}
+    raw["baselines"] = [*raw["baselines"], "hrnet_w48-256x256"]
+    file = "weights/my w.pth"
+    raw["checkpoints"] = [{"name": "w", "dataset": raw["datasets"][0], "model": "hrnet_w32", "file": file}]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    listed = subprocess.run(
+        [*dvc, "stage", "list", "--name-only"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    known = dvc_stages.arguments(params.load(tmp_path / "params.yaml"))
+    assert {name for name in listed.stdout.split() if "@" in name} == known.keys()
+    assert f"--weights={file}" in known["evaluate_checkpoint@checkpoint0"]
