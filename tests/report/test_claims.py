@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.params import load
-from pipeline.report import claims, paper
+from pipeline.report import claims, paper, split
 from pipeline.report.claims.protocol import departures
 from pipeline.report.results import Results
 from tests.conftest import ROOT
@@ -131,7 +131,7 @@ def test_ablations_feed_their_claims(results):
     found = claims.judge(results(source="official", full_size=True, **changed))
     # Their errors are a tenth larger here.
     assert _by(found, 9).difference > 0 and _by(found, 9).low < _by(found, 9).high
-    assert "no_attention, every_module" in _by(found, 10).note
+    assert "`no_attention` and `every_module`" in _by(found, 10).note
     speed, magnitude = _by(found, 11, "similar speed"), _by(found, 11, "one magnitude")
     # Histories are alike with and without dynamic weights, so that no gap is closed.
     assert speed.difference == pytest.approx(0, abs=1e-9) and speed.verdict == "inconclusive"
@@ -244,3 +244,26 @@ def test_a_handful_of_missing_people_is_a_note(tmp_path, results):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"missing_people": 12}))
     gain = _by(claims.judge(Results(made.params, tmp_path)), 1)
     assert gain.verdict == "supported" and "12 of MPII's 25,204 people are missing" in gain.note
+
+
+def test_designs_that_were_not_trained_leave_the_claim_of_the_best_open(results):
+    designs = ["no_attention", "every_module", "stage_input"]
+    lists = JUDGED | {"datasets": ["mpii"], "radius_only": []}
+    some = claims.judge(results(source="official", full_size=True, **lists | {"ablations": designs[:2]}))
+    assert _by(some, 10).verdict == "not measured" and "add `stage_input`" in _by(some, 10).note
+    assert _by(some, 10).would_be is not None and _by(some, 10).difference is not None
+    every = claims.judge(results(source="official", full_size=True, **lists | {"ablations": designs}))
+    assert _by(every, 10).would_be is None and _by(every, 10).verdict in ("supported", "inconclusive")
+
+
+def test_the_gain_is_split_into_its_steps(results):
+    assert split.steps(results(**PAPER)) == []
+    lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "seeds": [0, 1, 2]}
+    made = results(**lists | {"ablations": ["bilinear_hrnet", "no_seg_loss"]})
+    steps = split.steps(made)
+    assert len(steps) == 3 and [s.after for s in steps[:-1]] == [s.before for s in steps[1:]]
+    whole = next(claim for claim in claims.judge(made) if claim.number == 1)
+    assert sum(step.gain.value for step in steps) == pytest.approx(whole.difference)
+    rows = list(csv.DictReader(io.StringIO(split.to_csv(steps))))
+    assert float(rows[0]["low"]) < float(rows[0]["difference"]) < float(rows[0]["high"])
+    assert len(split.to_csv([]).splitlines()) == 1

@@ -20,6 +20,9 @@ from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
 from pipeline.report.tables.forms import printed
 
+# Verdicts that further designs may change; that one is ahead for certain they cannot.
+_OF_ALL = (rules.Verdict.SUPPORTED, rules.Verdict.NO_GAIN, rules.Verdict.INCONCLUSIVE)
+
 
 def gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
     """The guided network is ahead of its backbone by so much."""
@@ -137,9 +140,12 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     text = ", ".join([f"{ours.value:.2f}", *(f"{name}: {value.value:.2f}" for name, value in theirs.items())])
     margin = results.params.report.margin
     claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), [margin] * len(theirs), text, margin)
-    if left := [name for name in names if name not in others]:
-        claim = claim.noted(f"Without {', '.join(left)}, which `ablations` does not name.")
-    return [judged(results, claim, (guided, *others.values()), verdict)]
+    claim = judged(results, claim, (guided, *others.values()), verdict)
+    left = [f"`{name}`" for name in names if name not in others]
+    if left and claim.verdict in _OF_ALL:
+        note = f"It takes all the designs that the claim speaks of: add {' and '.join(left)} to `ablations`."
+        return [claim.withheld(rules.Verdict.NOT_MEASURED, note)]
+    return [claim.noted(f"Without {' and '.join(left)}, which `ablations` does not name.") if left else claim]
 
 
 def _ahead_of_all(

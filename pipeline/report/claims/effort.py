@@ -25,12 +25,13 @@ class Effort:
         """A sentence for people."""
         new, these = self.need.new_images, self.need.these_images
         if new is None and these is None:
-            return f"Not to be decided with {MOST_SEEDS} seeds a side."
+            return f"Even if true as claimed, {MOST_SEEDS} seeds a side do not decide it."
         if new is None:
-            said = f"On new images {MOST_SEEDS} seeds a side do not decide it (power with any number: "
-            said += f"{self.need.reach:.0%}); on these images {these} do at {POWER:.0%} power"
+            said = f"Even if true as claimed, on new images {MOST_SEEDS} seeds a side do not decide it (power with "
+            said += f"any number: {self.need.reach:.0%}); on these images {these} do at {POWER:.0%} power"
         else:
-            said = f"To be decided at {POWER:.0%} power it needs {new} seeds a side ({these or 'more'} on these images)"
+            said = f"If true as claimed, {new} seeds a side decide it at {POWER:.0%} power "
+            said += f"({these or 'more'} on these images)"
         if self.trainings:
             hours = ", ".join(f"{value:,.1f} hours on {machine}" for machine, value in self.hours.items())
             said += f", {self.trainings} further trainings" + (f" ({hours})" if hours else "")
