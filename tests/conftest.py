@@ -37,8 +37,12 @@ class Pictures:
         if name not in self.data:
             noise = np.random.default_rng([*name.encode()]).integers(0, 256, (*self.size, 3), np.uint8)
             image = cv2.GaussianBlur(noise, (0, 0), 4)
-            self.data[name] = cv2.imencode(Path(name).suffix, image)[1].tobytes()
+            self.draw(name, image)
         return self.data[name]
+
+    def draw(self, name: str, image_HW3: np.ndarray) -> None:
+        """Put a picture, in OpenCV's order of the channels, in the place of the noise."""
+        self.data[name] = cv2.imencode(Path(name).suffix, image_HW3)[1].tobytes()
 
 
 def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: params.Params) -> Path:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import write_params
-from tests.datasets.conftest import write_archives
+from tests.datasets.archives import write_archives
 from tests.datasets.test_adding import content
 from tests.project import copy, dvc
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline import images
 from pipeline.codec import crop
 from pipeline.images import MAX_PIXELS, image_size
-from tests.datasets.conftest import jpeg
+from tests.datasets.archives import jpeg
 
 
 def test_image_size_of_whole_images():

@@ -40,7 +40,7 @@ def test_prediction_in_a_box_equals_that_of_evaluation(tmp_path, image):
     )  # fmt: skip
 
     store = Pictures(image.shape[:2])
-    store.data["a.png"] = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    store.draw("a.png", image[..., ::-1])
     expected = inference.Inference(network, given, CPU).predict(people, store)
     prediction = predict.predict(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), BOX, folder, CPU)
     np.testing.assert_allclose(prediction["image_xy"], expected.image_xy[0], atol=1e-9)

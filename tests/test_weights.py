@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline import weights
+from pipeline.datasets import transfer
+from pipeline.networks import NETWORKS
 from pipeline.weights import CheckpointError, check_hash, fetch, find
 
 NAME = "hrnet_w32-36af842e.pth"
@@ -51,9 +53,9 @@ def site(monkeypatch):
         fetched.append((url, digest))
         file.write_bytes(content)
 
-    monkeypatch.setattr(weights.transfer, "download", download)
-    network = replace(weights.NETWORKS["hrnet_w32"], imagenet=f"https://site.example/{name}")
-    monkeypatch.setitem(weights.NETWORKS, "hrnet_w32", network)
+    monkeypatch.setattr(transfer, "download", download)
+    network = replace(NETWORKS["hrnet_w32"], imagenet=f"https://site.example/{name}")
+    monkeypatch.setitem(NETWORKS, "hrnet_w32", network)
     return name, fetched
 
 

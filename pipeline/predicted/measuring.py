@@ -133,12 +133,10 @@ def _results(file: File, true: Labels) -> Scored:
         ..., :2
     ]
     at = _nearest(image_xy, image_id, people)
-    found = np.flatnonzero(at >= 0)
-    if not len(found):
+    rows = np.flatnonzero(at >= 0)
+    if not len(rows):
         raise ValueError(f"{file.path} has predictions for nobody's image of the {len(people)} people")
-    recognition.check(
-        image_xy[at[found]], people.select(found), module.KEYPOINTS, file.path.name, exact=False
-    )
+    recognition.check(image_xy[at[rows]], people.select(rows), module.KEYPOINTS, file.path.name, exact=False)
     return module.METRIC.score_results(results, true.folder)
 
 

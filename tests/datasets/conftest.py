@@ -1,296 +1,15 @@
-"""Small archives in the official layouts, and a web server with faults on demand."""
+"""The fixtures of the datasets' tests: a web server, and the datasets' sites on it."""
 
-import io
-import json
-import tarfile
-import threading
+import hashlib
 import time
-import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
-from scipy.io import savemat
 
-
-def jpeg(height: int = 40, width: int = 60, seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
-    return cv2.imencode(".jpg", pixels)[1].tobytes()
-
-
-def zip_bytes(members: dict[str, bytes], compression=zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-def tar_bytes(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def data(source: str, on_bad_image: str = "fail", demo=None):
-    """What the pipeline reads of params.data."""
-    return SimpleNamespace(source=str(source), on_bad_image=on_bad_image, demo=demo)
-
-
-# MPII ------------------------------------------------------------------------------------------------------
-
-
-def struct_array(rows: list[dict], names: tuple[str, ...]) -> np.ndarray:
-    """A MATLAB struct array (1, N); a row without a field gets an empty one."""
-    array = np.empty((1, len(rows)), [(name, object) for name in names])
-    for i, row in enumerate(rows):
-        for name in names:
-            array[name][0, i] = row.get(name, np.empty((0, 0)))
-    return array
-
-
-def mpii_points(joints: dict[int, tuple], with_visible: bool = True) -> dict:
-    """joints: id -> (x, y, is_visible)."""
-    names = ("x", "y", "id", "is_visible")[: 4 if with_visible else 3]
-    rows = [
-        dict(zip(names, (x, y, joint, visible), strict=False)) for joint, (x, y, visible) in joints.items()
-    ]
-    return {"point": struct_array(rows, names)}
-
-
-def mpii_person(joints: dict[int, tuple] | None, scale=1.0, position=(30, 20), head=(10, 10, 40, 50)) -> dict:
-    person = {}
-    if joints is not None:
-        person["annopoints"] = struct_array([mpii_points(joints)], ("point",))
-    if scale is not None:
-        person |= {
-            "scale": scale,
-            "objpos": struct_array([dict(zip("xy", position, strict=True))], ("x", "y")),
-        }
-    if head is not None:
-        person |= dict(zip(("x1", "y1", "x2", "y2"), head, strict=True))
-    return person
-
-
-PERSON_FIELDS = ("x1", "y1", "x2", "y2", "annopoints", "scale", "objpos")
-
-
-def mpii_release(images: list[tuple[str, int, list[dict]]]) -> bytes:
-    """images: (file name, img_train, people)."""
-    rows = [
-        {
-            "image": struct_array([{"name": name}], ("name",)),
-            "annorect": struct_array(people, PERSON_FIELDS) if people else np.empty((0, 0)),
-        }
-        for name, _, people in images
-    ]
-    release = struct_array(
-        [{
-            "annolist": struct_array(rows, ("image", "annorect")),
-            "img_train": np.array([[train for _, train, _ in images]], np.uint8),
-        }],
-        ("annolist", "img_train"),
-    )  # fmt: skip
-    return mat(RELEASE=release)
-
-
-def mat(**variables) -> bytes:
-    buffer = io.BytesIO()
-    savemat(buffer, variables)
-    return buffer.getvalue()
-
-
-def mpii_detections(pairs: list[tuple[int, int]]) -> bytes:
-    image, person = zip(*pairs, strict=True)
-    return mat(RELEASE_img_index=np.array([image]), RELEASE_person_index=np.array([person]))
-
-
-RELEASE_PATH = "mpii_human_pose_v1_u12_2/mpii_human_pose_v1_u12_1.mat"
-
-
-def mpii_archives() -> dict[str, bytes]:
-    """Three labelled images (one of validation) and a test image."""
-    joints = {0: (11, 21, 1), 9: (31, 5, "0")}
-    release = mpii_release([
-        ("a.jpg", 1, [mpii_person(joints)]),
-        ("b.jpg", 1, [mpii_person(joints), mpii_person(None)]),
-        ("c.jpg", 1, [mpii_person(joints)]),
-        ("t.jpg", 0, [{"scale": 1.0}]),
-    ])  # fmt: skip
-    return {
-        "mpii_human_pose_v1_u12_2.zip": zip_bytes({RELEASE_PATH: release}),
-        "detections.mat": mpii_detections([(2, 1)]),
-        "mpii_human_pose_v1.tar.gz": tar_bytes(
-            {f"images/{name}.jpg": jpeg(seed=i) for i, name in enumerate("abct")}
-            | {"images/note.txt": b"note"}
-        ),
-    }
-
-
-# COCO ------------------------------------------------------------------------------------------------------
-
-
-def coco_annotation(number: int, image_id: int, box=(5, 5, 30, 20), joints=3, **changes) -> dict:
-    keypoints = [[10 + j, 10 + j, 1 + j % 2] if j < joints else [0, 0, 0] for j in range(17)]
-    return {
-        "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "num_keypoints": joints,
-        "area": 300.5, "bbox": list(box), "keypoints": [n for k in keypoints for n in k],
-        "segmentation": [[1, 2, 3, 4]],
-    } | changes  # fmt: skip
-
-
-def coco_labels(image_ids: list[int], annotations: list[dict], height=40, width=60) -> bytes:
-    images = [{"id": i, "file_name": f"{i:012d}.jpg", "height": height, "width": width} for i in image_ids]
-    content = {"info": {"year": 2017, "n": [1]}, "images": images, "licenses": [], "annotations": annotations}
-    return json.dumps(content).encode()
-
-
-def coco_archives() -> dict[str, bytes]:
-    """Two training images with three people, three validation images of which one is empty."""
-    train = [coco_annotation(1, 1), coco_annotation(2, 1, iscrowd=1), coco_annotation(3, 2, joints=0),
-             coco_annotation(4, 2), coco_annotation(5, 2)]  # fmt: skip
-    val = [coco_annotation(11, 11), coco_annotation(12, 12), coco_annotation(13, 12, iscrowd=1)]
-    return {
-        "annotations_trainval2017.zip": zip_bytes(
-            {
-                "annotations/person_keypoints_train2017.json": coco_labels([1, 2], train),
-                "annotations/person_keypoints_val2017.json": coco_labels([11, 12, 13], val),
-            },
-            zipfile.ZIP_DEFLATED,
-        ),
-        "train2017.zip": zip_bytes({f"train2017/{i:012d}.jpg": jpeg(seed=i) for i in (1, 2)}),
-        "val2017.zip": zip_bytes({f"val2017/{i:012d}.jpg": jpeg(seed=i) for i in (11, 12, 13)}),
-    }
-
-
-# LSPET -----------------------------------------------------------------------------------------------------
-
-
-def lspet_joints(people: int = 20) -> np.ndarray:
-    joints = np.random.default_rng(0).uniform(5, 35, (14, 3, people))
-    joints[:, 2] = 1
-    return joints
-
-
-def lspet_archives(joints: np.ndarray | None = None, top: str = "") -> dict[str, bytes]:
-    joints = lspet_joints() if joints is None else joints
-    images = {f"{top}images/im{i + 1:05d}.jpg": jpeg(seed=i) for i in range(joints.shape[2])}
-    return {"lspet_dataset.zip": zip_bytes({f"{top}joints.mat": mat(joints=joints)} | images)}
-
-
-def write_archives(folder: Path, archives: dict[str, bytes]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in archives.items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def unpack(folder: Path, archives: dict[str, bytes]) -> Path:
-    """The archives as `unzip` and `tar x` leave them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in archives.items():
-        if name.endswith(".zip"):
-            zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
-        elif name.endswith(".gz"):
-            tarfile.open(fileobj=io.BytesIO(content)).extractall(folder, filter="data")
-        else:
-            (folder / name).write_bytes(content)
-    return folder
-
-
-# Web -------------------------------------------------------------------------------------------------------
-
-
-class Server:
-    """Serves `files` by path; each request takes the next of `faults` (a name or a pair) and may have none.
-
-    Faults: an int answers with that status; "cut" sends the first half; "slow" sends 64 kB every 20 ms;
-    "no range" ignores ranges; "wrong length" announces more than there is; "spoiled" changes one byte;
-    "other range" answers from elsewhere; "other version" answers a range of other content under another ETag;
-    "drip" sends a byte every 20 ms; ("to", URL) sends elsewhere; ("wait", value) answers 429 with that Retry-After.
-    """
-
-    def __init__(self):
-        self.files: dict[str, bytes] = {}
-        self.faults: list = []
-        self.requests: list[tuple[str, str | None, str | None]] = []
-        self.etag = '"1"'
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments):
-                pass
-
-            def do_GET(self):
-                outer.answer(self)
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self):
-        self.http.shutdown()
-        self.http.server_close()
-
-    def answer(self, request) -> None:
-        wanted, condition = request.headers.get("Range"), request.headers.get("If-Range")
-        self.requests.append((request.path, wanted, condition))
-        fault = self.faults.pop(0) if self.faults else None
-        content = self.files.get(request.path)
-        if isinstance(fault, tuple):
-            name, value = {"to": ("Location", fault[1]), "wait": ("Retry-After", fault[1])}[fault[0]]
-            return self._send(request, 302 if name == "Location" else 429, {name: value}, b"")
-        status = fault if isinstance(fault, int) else 404 if content is None else 200
-        if status != 200:
-            return self._send(request, status, {}, b"an error page")
-        if fault == "spoiled":
-            content = content[:100] + bytes([content[100] ^ 1]) + content[101:]
-        headers = {"ETag": self.etag} if self.etag else {}
-        if fault == "other version":
-            content, headers["ETag"] = content[::-1], '"other"'
-            condition = None
-        total, start = len(content), 0
-        if wanted and fault != "no range" and condition in (None, self.etag):
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            if start >= total:
-                return self._send(request, 416, {"Content-Range": f"bytes */{total}"}, b"")
-            start = 0 if fault == "other range" else start
-            status, headers["Content-Range"] = 206, f"bytes {start}-{total - 1}/{total}"
-        body = content[start:]
-        length = len(body) + (1000 if fault == "wrong length" else 0)
-        if fault == "wrong length":
-            headers.pop("Content-Range", None)
-        body = body[: len(body) // 2] if fault == "cut" else body
-        step = {"slow": 1 << 16, "drip": 1}.get(fault, 0)
-        self._send(request, status, headers, body, length, step)
-
-    @staticmethod
-    def _send(request, status, headers, body, length=None, step=0):
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.send_header("Content-Length", str(len(body) if length is None else length))
-        request.send_header("Connection", "close")
-        request.end_headers()
-        pause = 0.02 if step else 0
-        step = step or len(body) or 1
-        try:
-            for at in range(0, len(body), step):
-                request.wfile.write(body[at : at + step])
-                time.sleep(pause)
-        except OSError:
-            pass
-        request.close_connection = True
+from pipeline.datasets.formats import coco, lspet, mpii
+from tests.datasets.archives import coco_archives, lspet_archives, lspet_joints, mat, mpii_archives
+from tests.datasets.server import Server
 
 
 @pytest.fixture
@@ -298,3 +17,44 @@ def server():
     server = Server()
     yield server
     server.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """The pauses that were made, none of them waited for."""
+    made = []
+    monkeypatch.setattr(time, "sleep", made.append)
+    return made
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, pauses) -> Path:
+    """A project of its own, with no time lost between attempts."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def site(server, monkeypatch):
+    """The datasets' sites on the local server, with published hashes of what they serve."""
+    for module, make in (
+        (mpii, mpii_archives),
+        (coco, coco_archives),
+        (lspet, lambda: lspet_archives(top="lsp-1/")),
+    ):
+        contents = make()
+        changed = []
+        for archive in module.ARCHIVES:
+            content = contents[archive.name]
+            server.files[f"/{archive.name}"] = content
+            kind = (archive.digest or "none").split(":")[0]
+            digest = f"{kind}:{hashlib.new(kind, content).hexdigest()}" if archive.digest else None
+            known = tuple(
+                (n, hashlib.sha256(mat(joints=lspet_joints())).hexdigest()) for n, _ in archive.content
+            )
+            url = f"{server.url}/{archive.name}"
+            changed.append(replace(archive, url=url, size=len(content), digest=digest, content=known))
+        monkeypatch.setattr(module, "ARCHIVES", tuple(changed))
+    return server

@@ -16,7 +16,7 @@ from pipeline.metrics import Rules, bootstrap
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.pckh import PCKh
 from pipeline.people import People, Split, crop_of_box, table
-from tests.datasets.conftest import data, jpeg, write_archives, zip_bytes
+from tests.datasets.archives import data, jpeg, write_archives, zip_bytes
 
 SIZE = (128, 96)
 LIMBS = Keypoints(

@@ -11,7 +11,7 @@ import pytest
 from pipeline.datasets import apart
 from pipeline.datasets.sources import fetch
 from pipeline.people import LabelError
-from tests.datasets.conftest import data, mpii_archives, write_archives
+from tests.datasets.archives import data, mpii_archives, write_archives
 
 # The two indices of MPII's validation split, spoiled in a few bytes.
 CRASH = (

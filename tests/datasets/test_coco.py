@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pipeline.datasets import sources
 from pipeline.datasets.formats import coco
 from pipeline.people import LabelError
-from tests.datasets.conftest import coco_annotation, coco_labels, data
+from tests.datasets.archives import coco_annotation, coco_labels, data
 
 SIZE = (256, 192)
 
@@ -114,9 +114,9 @@ def test_entries_one_by_one_equal_the_whole_json(shared):
     whole = json.loads(content)
     pretty = json.dumps(whole, indent=2).encode()
     for text in (content, pretty):
-        found = list(coco.items(text, "x", ("images", "annotations")))
+        entries = list(coco.items(text, "x", ("images", "annotations")))
         for key in ("images", "annotations"):
-            assert [entry for k, entry in found if k == key] == whole[key]
+            assert [entry for k, entry in entries if k == key] == whole[key]
 
 
 def test_the_real_labels(shared, tmp_path, monkeypatch):

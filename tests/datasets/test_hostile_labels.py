@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.datasets.formats import coco, lspet, mpii
 from pipeline.people import LabelError, table
-from tests.datasets.conftest import (
+from tests.datasets.archives import (
     coco_annotation,
     coco_labels,
     lspet_joints,

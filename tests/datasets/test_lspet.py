@@ -6,7 +6,7 @@ import pytest
 from pipeline.datasets import sources
 from pipeline.datasets.formats import lspet
 from pipeline.people import LabelError
-from tests.datasets.conftest import data, lspet_joints, mat
+from tests.datasets.archives import data, lspet_joints, mat
 
 
 class Labels:

@@ -6,7 +6,7 @@ import pytest
 from pipeline.datasets import sources
 from pipeline.datasets.formats import mpii
 from pipeline.people import LabelError
-from tests.datasets.conftest import (
+from tests.datasets.archives import (
     data,
     mat,
     mpii_detections,

@@ -14,11 +14,12 @@ from pipeline.datasets import prepare as prepare_
 from pipeline.datasets.prepare import BadImages, prepare
 from pipeline.datasets.store import StoreError
 from pipeline.people import People
-from tests.datasets.conftest import (
+from tests.datasets.archives import (
     coco_archives,
     data,
     jpeg,
     lspet_archives,
+    lspet_joints,
     mpii_archives,
     unpack,
     write_archives,
@@ -185,8 +186,6 @@ def test_an_expected_error_is_one_sentence_and_code_1(tmp_path):
 
 
 def test_people_without_a_head_size_are_counted(root):
-    from tests.datasets.conftest import lspet_joints
-
     joints = lspet_joints()
     joints[12, 2, 9] = 0
     summary = run("lspet", root, lspet_archives(joints))

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.datasets import store
 from pipeline.datasets.store import FolderPart, ImageStore, StoreError, ZipPart
-from tests.datasets.conftest import zip_bytes
+from tests.datasets.archives import zip_bytes
 
 
 def bare(path: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,15 +17,9 @@ import pytest
 from pipeline.datasets import transfer
 from pipeline.datasets.transfer import TransferError, download
 
+# No download waits for real.
+pytestmark = pytest.mark.usefixtures("pauses")
 CONTENT = np.random.default_rng(0).bytes(300_000)
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch) -> list[float]:
-    """The pauses that were made, none of them waited for."""
-    made = []
-    monkeypatch.setattr(transfer, "time", SimpleNamespace(sleep=made.append, monotonic=time.monotonic))
-    return made
 
 
 @pytest.fixture
@@ -144,10 +138,8 @@ def test_killed_in_mid_download(server, tmp_path):
 
 
 def test_a_full_disk_is_met_before_the_first_byte(url, server, tmp_path, monkeypatch):
-    usage = transfer.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(
-        transfer.shutil, "disk_usage", lambda path: usage._replace(free=transfer.RESERVE + 299_999)
-    )
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=transfer.RESERVE + 299_999))
     with pytest.raises(TransferError, match=r"GB free, but a\.zip needs"):
         download(url, tmp_path / "a.zip")
     assert left(tmp_path) == []

@@ -69,7 +69,7 @@ def spotted():
     for n in range(8):
         picture = np.zeros((400, 400, 3), np.uint8)
         cv2.circle(picture, tuple(int(v) for v in joints[n, 0].round()), 14, (255, 255, 255), -1)
-        store.data[f"{n}.jpg"] = cv2.imencode(".png", cv2.GaussianBlur(picture, (0, 0), 6))[1].tobytes()
+        store.draw(f"{n}.png", cv2.GaussianBlur(picture, (0, 0), 6))
     people = People(
         dataset="mpii",
         split="val",

@@ -20,10 +20,10 @@ from pipeline.models.complexity import count
     ],
 )
 def test_complexity_of_the_papers_networks(name, joints, size, params, gflops, gmacs, shape):
-    found = count(shape(name, joints), size)
-    assert found.params == params
-    assert round(found.gflops, 2) == gflops
-    assert round(found.gmacs, 3) == gmacs
+    cost = count(shape(name, joints), size)
+    assert cost.params == params
+    assert round(cost.gflops, 2) == gflops
+    assert round(cost.gmacs, 3) == gmacs
 
 
 def test_w48_and_resnet101_have_the_papers_sizes(shape):
@@ -47,10 +47,10 @@ def test_one_layer_of_each_kind_by_hand():
             return self.linear(x.mean((2, 3)))
 
     # Conv 108 weights on 4x3 pixels, grouped 8 on 4x3, transposed 320 from 4x3 to 8x6, linear 35.
-    found = count(OneOfEach(), (8, 6))
-    assert found.gmacs * 1e9 == pytest.approx(108 * 12 + 8 * 12 + 320 * 12 + 35)
-    assert found.gflops * 1024**3 == pytest.approx(108 * 12 + 8 * 12 + 320 * 48 + 35)
-    assert found.params == 108 + 4 + 8 + 4 + 320 + 5 + 35 + 7
+    cost = count(OneOfEach(), (8, 6))
+    assert cost.gmacs * 1e9 == pytest.approx(108 * 12 + 8 * 12 + 320 * 12 + 35)
+    assert cost.gflops * 1024**3 == pytest.approx(108 * 12 + 8 * 12 + 320 * 48 + 35)
+    assert cost.params == 108 + 4 + 8 + 4 + 320 + 5 + 35 + 7
 
 
 def test_a_layer_used_twice_counts_twice():

@@ -60,5 +60,5 @@ def test_onnx_gives_the_same_heatmaps(name, make, ruled, tmp_path):
     image = images(3)
     with torch.no_grad():
         expected = net(image)
-    for found, value in zip(session.run(None, {"image": image.numpy()}), expected, strict=False):
-        assert np.abs(found - value.numpy()).max() < 1e-4 * value.std().item()
+    for output, value in zip(session.run(None, {"image": image.numpy()}), expected, strict=False):
+        assert np.abs(output - value.numpy()).max() < 1e-4 * value.std().item()

@@ -220,6 +220,6 @@ def test_bfloat16_autocast_gives_the_same_heatmaps(name, make, ruled):
         assert close(rounded.map_logits.float(), plain.map_logits, 2e-2)
 
 
-def close(found, expected, tolerance):
+def close(heatmaps, expected, tolerance):
     """Within a share of the scale: of the largest heatmap value."""
-    return (found - expected).abs().max() < tolerance * expected.abs().max()
+    return (heatmaps - expected).abs().max() < tolerance * expected.abs().max()

@@ -32,8 +32,8 @@ RIVALS = [
 def reported(table, row):
     """Parameters and GFLOPs of a row."""
     text = resources.files("pipeline.report").joinpath(f"reported/{table}.csv").read_text()
-    found = next(line for line in csv.DictReader(text.splitlines()) if line["key"] == row)
-    return float(found["params"]), float(found["gflops"])
+    figures = next(line for line in csv.DictReader(text.splitlines()) if line["key"] == row)
+    return float(figures["params"]), float(figures["gflops"])
 
 
 @pytest.mark.parametrize("table, name, joints, size", RIVALS)

@@ -42,11 +42,11 @@ def write_results(
     folder: Path, params: Params, source="demo", full_size=False, detections=False, errors=ERROR
 ) -> Results:
     for run in named_by(params):
-        write_run(folder, run, params, source, full_size, detections, errors)
+        write_evaluation(folder, run, params, source, full_size, detections, errors)
     return Results(params, folder)
 
 
-def write_run(root: Path, run: Run, params: Params, source, full_size, detections, errors) -> None:
+def write_evaluation(root: Path, run: Run, params: Params, source, full_size, detections, errors) -> None:
     folder = root / paths.results(run.dataset, run.name)
     folder.mkdir(parents=True, exist_ok=True)
     dataset, trained = DATASETS[run.dataset], run.checkpoint is None

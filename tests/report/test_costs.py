@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 from tests.report.synthetic import PAPER
 
 
-def _costs(found):
-    return [claim for claim in claims.judge(found) if claim.reported_text == "almost free"]
+def _costs(outcome):
+    return [claim for claim in claims.judge(outcome) if claim.reported_text == "almost free"]
 
 
-def _by_part(found, part):
-    return next(claim for claim in claims.judge(found) if claim.number == 8 and claim.part == part)
+def _by_part(outcome, part):
+    return next(claim for claim in claims.judge(outcome) if claim.number == 8 and claim.part == part)
 
 
 def _benchmark(folder, name, width="w32", **facts):
@@ -40,11 +40,11 @@ def _benchmark(folder, name, width="w32", **facts):
 
 
 def test_costs_are_those_that_were_measured_with_the_machine_they_were_measured_on(results, tmp_path):
-    found = results(own=tmp_path, **PAPER)
-    _benchmark(found.root, "CPU, 2 threads")
-    _benchmark(found.root, "GPU", precision="bfloat16", batch=32, compiled=True)
-    _benchmark(found.root, "other", width="w48")
-    costs = _costs(found)
+    outcome = results(own=tmp_path, **PAPER)
+    _benchmark(outcome.root, "CPU, 2 threads")
+    _benchmark(outcome.root, "GPU", precision="bfloat16", batch=32, compiled=True)
+    _benchmark(outcome.root, "other", width="w48")
+    costs = _costs(outcome)
     assert [(claim.part, claim.verdict) for claim in costs] == [
         ("step time, CPU, 2 threads", "supported"),
         ("step time, GPU", "supported"),
@@ -81,34 +81,34 @@ def test_the_committed_costs_can_be_read(results, tmp_path):
     files = sorted((ROOT / paths.benchmarks()).glob("guidance_cost-*.json"))
     if not files:
         pytest.skip("no costs are committed; `python -m benchmarks.guidance_cost` measures them")
-    found = results(own=tmp_path, **PAPER)
+    outcome = results(own=tmp_path, **PAPER)
     shutil.copytree(ROOT / paths.benchmarks(), tmp_path / paths.benchmarks())
-    assert all(claim.measured_text for claim in _costs(found))
+    assert all(claim.measured_text for claim in _costs(outcome))
 
 
 @pytest.mark.parametrize("content", ["", "{}"])
 def test_a_file_of_costs_that_is_none_is_named(results, content, tmp_path):
-    found = results(own=tmp_path, **PAPER)
-    _benchmark(found.root, "CPU").write_text(content)
+    outcome = results(own=tmp_path, **PAPER)
+    _benchmark(outcome.root, "CPU").write_text(content)
     with pytest.raises(
         ValueError, match=r"guidance_cost-CPU\.json is not what .*; measure again, or delete it$"
     ):
-        claims.judge(found)
+        claims.judge(outcome)
 
 
 def test_quartiles_are_not_taken_for_an_interval(results, tmp_path):
-    found = results(own=tmp_path, **PAPER)
-    file = _benchmark(found.root, "CPU")
+    outcome = results(own=tmp_path, **PAPER)
+    file = _benchmark(outcome.root, "CPU")
     facts = json.loads(file.read_text())
     del facts["interval"]
     file.write_text(json.dumps(facts))
     with pytest.raises(ValueError, match=r"interval.*; measure again, or delete it$"):
-        claims.judge(found)
+        claims.judge(outcome)
 
 
 @pytest.mark.slow
 def test_counts_are_the_papers_networks_where_smaller_ones_are_trained(results):
     pytest.importorskip("torch")
-    found = results(datasets=["mpii"], radius_only=[])
-    assert _by_part(found, "parameters").measured_text == "28,573,237 against 28,536,113"
-    assert _by_part(found, "GFLOPs").measured_text == "7.23 against 7.12"
+    outcome = results(datasets=["mpii"], radius_only=[])
+    assert _by_part(outcome, "parameters").measured_text == "28,573,237 against 28,536,113"
+    assert _by_part(outcome, "GFLOPs").measured_text == "7.23 against 7.12"

@@ -66,16 +66,16 @@ def browser(chromium):
 @pytest.fixture(scope="module")
 def written(results, tmp_path_factory):
     """The folder of a report on demo results."""
-    found = results(seeds=[0, 1], **NETWORKS)
+    outcome = results(seeds=[0, 1], **NETWORKS)
     out = tmp_path_factory.mktemp("workspace") / "reports"
-    page.write(found, out)
-    environment.write(out / "environment.html", found.params)
+    page.write(outcome, out)
+    environment.write(out / "environment.html", outcome.params)
     return out
 
 
-def _render(found) -> str:
+def _render(outcome) -> str:
     """The page without its figures."""
-    return page.render(found, tables.make(found), claims.judge(found), [])
+    return page.render(outcome, tables.make(outcome), claims.judge(outcome), [])
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -85,13 +85,13 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(written, tmp_path, results):
-    found = results(seeds=[0, 1], **NETWORKS)
+    outcome = results(seeds=[0, 1], **NETWORKS)
     # Nothing that was kept from the first time.
-    page.write(Results(found.params, found.root), tmp_path / "reports")
+    page.write(Results(outcome.params, outcome.root), tmp_path / "reports")
     contents = _contents(tmp_path / "reports")
     assert contents == _contents(written)
     text = b"".join(contents.values())
-    assert all(str(folder).encode() not in text for folder in (tmp_path, found.root))
+    assert all(str(folder).encode() not in text for folder in (tmp_path, outcome.root))
     assert b"matplotlib.org" not in contents["index.html"]
 
 
@@ -136,16 +136,16 @@ def test_a_dataset_that_is_added_has_its_table_claims_and_figures(tmp_path, para
     # Drawn, and not turned into files, which takes seconds.
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     monkeypatch.setattr(page, "_embedded", lambda figure: "data:,")
-    found = write_results(tmp_path, params(**NETWORKS).model_copy(update=lists))
-    page.write(found, tmp_path / "reports")
+    outcome = write_results(tmp_path, params(**NETWORKS).model_copy(update=lists))
+    page.write(outcome, tmp_path / "reports")
     rows = list(csv.DictReader((tmp_path / "reports" / "street.csv").read_text().splitlines()))
     assert {row["box"] for row in rows} == {box.replace("_", " ") for box in known.METRIC.boxes}
     # A metric's claims are judged once more for it, and none of another metric.
-    numbers = {claim.number for claim in claims.judge(found) if claim.dataset == "street"}
+    numbers = {claim.number for claim in claims.judge(outcome) if claim.dataset == "street"}
     assert numbers == {"lspet": {1, 7, 9, 10, 11, 12}, "coco": {3, 4}}[like]
     assert (tmp_path / "reports" / "plots" / "losses-street.csv").stat().st_size > 1000
     assert 'id="street">Street: ' in (tmp_path / "reports" / "index.html").read_text()
-    assert set(page.summary(found)) == {"street"}
+    assert set(page.summary(outcome)) == {"street"}
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,12 @@ def test_full_data_bear_no_banner(results):
 def test_the_page_loads_nothing_from_the_network(written):
     text = (written / "index.html").read_text()
     loaded = re.findall(r'(?:src|srcset)="([^"]{,40})|<link[^>]*href="([^"]{,40})|url\(([^)]{,40})', text)
-    sources = {source for found in loaded for source in found if source}
+    sources = {source for matches in loaded for source in matches if source}
     assert all(source.startswith("data:") or source == "environment.html" for source in sources)
 
 
 def test_the_page_tells_of_nobodys_folders(results):
-    found = results(
+    outcome = results(
         data__source="/home/somebody/archives",
         evaluate__detections="/home/somebody/boxes.json",
         model__pretrained="/home/somebody/w32.pth",
@@ -184,7 +184,7 @@ def test_the_page_tells_of_nobodys_folders(results):
         ],
         **NETWORKS,
     )
-    text = _render(found)
+    text = _render(outcome)
     assert "somebody" not in text
     assert all(words in text for words in ("source: folder", "boxes.json", "w32.pth", "w.pth"))
 

@@ -38,29 +38,29 @@ def test_a_run_without_results_is_an_error_that_names_its_file(tmp_path, params)
 
 @pytest.mark.parametrize("content", [b"", b"PK nothing", "half"])
 def test_damaged_samples_are_named(results, content, tmp_path):
-    found = results(own=tmp_path, datasets=["mpii"], radius_only=[])
-    path = found.root / "results" / "mpii" / "hrnet_small-s0" / "samples.npz"
+    outcome = results(own=tmp_path, datasets=["mpii"], radius_only=[])
+    path = outcome.root / "results" / "mpii" / "hrnet_small-s0" / "samples.npz"
     path.write_bytes(path.read_bytes()[:300] if content == "half" else content)
     with pytest.raises(ValueError, match=r"hrnet_small-s0/samples\.npz is damaged .*`evaluate`"):
-        found.baseline("mpii").samples("label")
+        outcome.baseline("mpii").samples("label")
 
 
 def test_results_of_another_run_are_refused(results, tmp_path):
-    found = results(own=tmp_path, datasets=["mpii"], radius_only=[])
+    outcome = results(own=tmp_path, datasets=["mpii"], radius_only=[])
     folder = tmp_path / "results" / "mpii"
     (folder / "sg_hrnet_small-r5-s0" / "metrics.json").write_bytes(
         (folder / "sg_hrnet_small-r3-s0" / "metrics.json").read_bytes()
     )
     with pytest.raises(ValueError, match=r"sg_hrnet_small-r5-s0/metrics\.json is of .*radius=3"):
-        Results(found.params, tmp_path)
+        Results(outcome.params, tmp_path)
 
 
 def test_seeds_become_one_row_with_mean_and_spread(results):
-    found = results(seeds=[0, 1, 2], radius_only=[], datasets=["mpii"])
-    group = found.guided("mpii")
+    outcome = results(seeds=[0, 1, 2], radius_only=[], datasets=["mpii"])
+    group = outcome.guided("mpii")
     means = [evaluation.scores["label"]["Mean"] for evaluation in group.evaluations]
 
-    estimate = found.estimates(group, "label")["Mean"]
+    estimate = outcome.estimates(group, "label")["Mean"]
 
     assert [run.seed for run in group.runs] == [0, 1, 2] and group.run.configuration == "sg_hrnet_small-r5"
     assert estimate.value == pytest.approx(np.mean(means))
@@ -69,9 +69,10 @@ def test_seeds_become_one_row_with_mean_and_spread(results):
 
 
 def test_a_difference_is_paired_by_image(results):
-    found = results(radius_only=[], datasets=["mpii"])
+    outcome = results(radius_only=[], datasets=["mpii"])
     ours, theirs = (
-        found.estimates(group, "label")["Mean"] for group in (found.guided("mpii"), found.baseline("mpii"))
+        outcome.estimates(group, "label")["Mean"]
+        for group in (outcome.guided("mpii"), outcome.baseline("mpii"))
     )
 
     difference = ours - theirs
@@ -83,25 +84,25 @@ def test_a_difference_is_paired_by_image(results):
 
 
 def test_detected_boxes_without_a_detectors_file_are_not_available(results):
-    found = results()
-    assert found.values(found.guided("coco"), "detected") is None
-    assert found.estimates(found.guided("coco"), "detected") is None
-    assert found.estimates(found.guided("coco"), "ground_truth")["AP"].value > 0
+    outcome = results()
+    assert outcome.values(outcome.guided("coco"), "detected") is None
+    assert outcome.estimates(outcome.guided("coco"), "detected") is None
+    assert outcome.estimates(outcome.guided("coco"), "ground_truth")["AP"].value > 0
 
 
 def test_estimates_of_joints_agree_with_the_columns(results):
-    found = results(radius_only=[], datasets=["mpii"])
-    group = found.guided("mpii")
-    joints, columns = found.parts(group, "label"), found.estimates(group, "label")
+    outcome = results(radius_only=[], datasets=["mpii"])
+    group = outcome.guided("mpii")
+    joints, columns = outcome.parts(group, "label"), outcome.estimates(group, "label")
     ankles = [joints[name].value for name in ("right_ankle", "left_ankle")]
     assert np.mean(ankles) == pytest.approx(columns["Ankle"].value)
 
 
 def test_a_metric_that_cannot_be_taken_apart_has_its_columns_for_parts(results):
-    found = results()
-    group = found.guided("coco")
-    assert found.parts(group, "ground_truth") is found.estimates(group, "ground_truth")
-    assert found.parts(group, "detected") is None
+    outcome = results()
+    group = outcome.guided("coco")
+    assert outcome.parts(group, "ground_truth") is outcome.estimates(group, "ground_truth")
+    assert outcome.parts(group, "detected") is None
 
 
 def test_frames_of_one_video_are_resampled_together(tmp_path, results):

@@ -59,10 +59,10 @@ def test_table3_has_a_row_for_each_radius_and_for_a_radius_the_paper_did_not_try
 
 def test_each_network_stands_under_its_own_row_or_after_its_family(results):
     networks = ["hrnet_w32", "hrnet_w48", "pose_resnet50", "pose_resnet101", "pose_resnet152"]
-    found = results(
+    outcome = results(
         baselines=networks, guided="sg_hrnet_w32", input__size=[256, 192], model__pretrained="imagenet"
     )
-    rows = {name: _rows(found, name) for name in ("table1", "table2")}
+    rows = {name: _rows(outcome, name) for name in ("table1", "table2")}
     assert [row["method"].split(" [")[0] for row in rows["table1"]] == [
         "HRNet-W32", "HRNet-W32", "HRNet-W48", "Hourglass", "PRM", "DLCM", "Simple Baseline",
         "SimpleBaseline ResNet-50", "SimpleBaseline ResNet-101", "SimpleBaseline ResNet-152", "PRAB",
@@ -102,8 +102,8 @@ def test_a_network_from_scratch_stands_under_the_row_without_pretraining(results
 
 
 def test_measured_values_carry_intervals_and_what_they_were_measured_on(results):
-    found = results(seeds=[0, 1])
-    rows = _rows(found, "table1")
+    outcome = results(seeds=[0, 1])
+    rows = _rows(outcome, "table1")
     row = rows[-1]
     assert float(row["Mean_low"]) <= float(row["Mean"]) <= float(row["Mean_high"])
     assert float(row["Mean_sd"]) >= 0
@@ -116,16 +116,16 @@ def test_measured_values_carry_intervals_and_what_they_were_measured_on(results)
 
 def test_tables_of_our_own_appear_only_with_rows(results):
     assert [table.name for table in tables.make(results())] == ["table1", "table2", "table3"]
-    found = results(datasets=["lspet"], radius_sweep=["lspet"], radius_only=[], ablations=["no_seg_loss"])
-    assert [table.name for table in tables.make(found)] == [
+    outcome = results(datasets=["lspet"], radius_sweep=["lspet"], radius_only=[], ablations=["no_seg_loss"])
+    assert [table.name for table in tables.make(outcome)] == [
         "table1",
         "table2",
         "table3",
         "lspet",
         "ablations",
     ]
-    assert not _table(found, "table1").measured
-    ablation = _rows(found, "ablations")[-1]
+    assert not _table(outcome, "table1").measured
+    ablation = _rows(outcome, "ablations")[-1]
     assert "no segmentation loss" in ablation["method"]
     assert (
         float(ablation["difference_low"])
@@ -161,8 +161,8 @@ def test_notes_stand_at_the_rows_they_concern():
 
 
 def test_what_is_left_out_is_named_with_the_parameter_that_adds_it(results):
-    found = results(datasets=["mpii"], radius_only=[])
-    lines = tables.left_out(found)
+    outcome = results(datasets=["mpii"], radius_only=[])
+    lines = tables.left_out(outcome)
     assert any(line.startswith("COCO 2017") and "`radius_only`" in line for line in lines)
     assert any(line.startswith("LSPET") and "`radius_sweep`" in line for line in lines)
     assert any("`ablations`" in line for line in lines) and any("`seeds`" in line for line in lines)

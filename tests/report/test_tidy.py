@@ -15,7 +15,7 @@ CLAIMS = (
 
 
 @pytest.fixture(scope="module")
-def found(results):
+def outcome(results):
     """All datasets, with detected boxes for none, several seeds and ablations."""
     return results(
         datasets=["mpii", "coco", "lspet"],
@@ -41,19 +41,19 @@ def _is_tidy(frame: pd.DataFrame, numeric) -> None:
             assert all(isinstance(word, str) and word not in ("-", "not available") for word in words), name
 
 
-def test_every_column_of_the_tables_holds_numbers_or_words(found, tmp_path):
-    for table in tables.make(found):
+def test_every_column_of_the_tables_holds_numbers_or_words(outcome, tmp_path):
+    for table in tables.make(outcome):
         frame = _read(forms.to_csv(table), tmp_path)
         metrics = [f"{metric}{end}" for metric in table.metrics for end in ("", "_low", "_high", "_sd")]
         changes = ["difference", "difference_low", "difference_high"] if table.gain else []
         assert {*FACTS, *metrics, *changes} <= set(frame)
         _is_tidy(frame, {*FACTS, *metrics, *changes})
-    table1 = _read(forms.to_csv(tables.make(found)[0]), tmp_path)
+    table1 = _read(forms.to_csv(tables.make(outcome)[0]), tmp_path)
     assert table1.params.notna().all() and table1.params[0] == 28_500_000 and table1.params[1] == 28_536_113
 
 
-def test_every_column_of_the_claims_holds_numbers_or_words(found, tmp_path):
-    judged = claims.judge(found)
+def test_every_column_of_the_claims_holds_numbers_or_words(outcome, tmp_path):
+    judged = claims.judge(outcome)
     frame = _read(claims.to_csv(judged), tmp_path)
     _is_tidy(frame, CLAIMS)
     gain = frame[(frame.claim == 1) & (frame.dataset == "mpii")].iloc[0]

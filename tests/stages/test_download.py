@@ -4,14 +4,16 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline import files, paths, weights
+from pipeline.networks import NETWORKS
 from stages import download as stage
 from tests.conftest import ROOT
-from tests.datasets.conftest import Server
+from tests.datasets.server import Server
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def settings(detections=None, pretrained="none"):
     raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
     raw["data"]["demo"] |= {"train_people": 4, "val_people": 2}
     raw["evaluate"]["detections"], raw["model"]["pretrained"] = detections, pretrained
-    stage.Path("params.yaml").write_text(yaml.safe_dump(raw))
+    Path("params.yaml").write_text(yaml.safe_dump(raw))
 
 
 def test_without_such_files_the_records_are_empty(place):
@@ -109,8 +111,8 @@ def server():
 def published(server, monkeypatch):
     """A network whose ImageNet weights a local server publishes."""
     name = f"resnet_small-{hashlib.sha256(b'weights').hexdigest()[:8]}.pth"
-    network = replace(weights.NETWORKS["pose_resnet50"], imagenet=f"{server.url}/{name}")
-    monkeypatch.setitem(weights.NETWORKS, "pose_resnet50", network)
+    network = replace(NETWORKS["pose_resnet50"], imagenet=f"{server.url}/{name}")
+    monkeypatch.setitem(NETWORKS, "pose_resnet50", network)
     server.files[f"/{name}"] = b"weights"
     return name
 

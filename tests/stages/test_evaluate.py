@@ -120,13 +120,13 @@ def test_examples_show_the_same_people_for_every_run(place):
 
 
 def test_coco_is_scored_under_labelled_and_under_detected_boxes(place):
-    people = workspace("coco", "found/boxes.json")
+    people = workspace("coco", "detector/boxes.json")
     boxes = [
         {"image_id": int(i), "category_id": 1, "bbox": np.add(box, [1, -1, 2, 2]).tolist(), "score": 0.5}
         for i, box in zip(people.image_id, people.box, strict=True)
     ]
-    Path("found").mkdir()
-    files.write_json(Path("found/boxes.json"), boxes)
+    Path("detector").mkdir()
+    files.write_json(Path("detector/boxes.json"), boxes)
     stage.evaluate("coco", "hrnet_small-s0")
     out = paths.results("coco", "hrnet_small-s0")
     evaluation = runs.Evaluation.load(out / "metrics.json")
@@ -226,7 +226,7 @@ def test_results_of_a_checkpoint_go_into_a_folder_of_their_own(place, capsys, na
 
 
 def test_a_detectors_file_that_is_gone_is_named_before_any_result_goes(place):
-    workspace("coco", "found/boxes.json")
+    workspace("coco", "detector/boxes.json")
     out = paths.results("coco", "hrnet_small-s0")
     out.mkdir(parents=True)
     (out / "before").write_text("kept")

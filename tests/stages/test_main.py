@@ -1,5 +1,7 @@
 """How a stage ends: in one sentence, whatever happens."""
 
+import sys
+
 import pytest
 
 import stages
@@ -17,7 +19,7 @@ def unforeseen() -> None:
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    monkeypatch.setattr(stages.sys, "argv", ["stage"])
+    monkeypatch.setattr(sys, "argv", ["stage"])
     return tmp_path
 
 

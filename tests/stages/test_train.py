@@ -73,14 +73,14 @@ def project(tmp_path_factory):
 
 def trainers(folder: Path) -> list[int]:
     """The processes at work in a folder, but for DVC's own."""
-    found = []
+    numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if b"stages.train" in (process / "cmdline").read_bytes() and (process / "cwd").samefile(folder):
-                found.append(int(process.name))
+                numbers.append(int(process.name))
         except OSError:
             continue
-    return sorted(found)
+    return sorted(numbers)
 
 
 def same(folder: Path) -> bool:
@@ -90,6 +90,7 @@ def same(folder: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes(project):
     seconds = random.Random()
@@ -115,6 +116,7 @@ def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes
     assert same(project), output
 
 
+@pytest.mark.slow
 def test_a_forced_run_starts_anew_and_so_does_one_whose_record_is_gone(project):
     finish(project, "-m", "dvc", "repro")
     assert "epoch 1/12" in finish(project, "-m", "dvc", "repro", "--force")
@@ -124,6 +126,7 @@ def test_a_forced_run_starts_anew_and_so_does_one_whose_record_is_gone(project):
     assert same(project)
 
 
+@pytest.mark.slow
 def test_another_parameter_does_not_resume_the_old_run(project):
     finish(project, "-m", "dvc", "repro")
     before = set(project.glob("checkpoints/*.pt"))

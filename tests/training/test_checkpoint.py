@@ -8,7 +8,6 @@ import time
 import pytest
 import torch
 
-from pipeline.training import checkpoint as module
 from pipeline.training.checkpoint import Busy, Checkpoint
 
 
@@ -29,7 +28,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(module.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             checkpoint.save({"step": 2})
         assert checkpoint.load() == {"step": 1}

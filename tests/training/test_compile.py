@@ -8,6 +8,7 @@ from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
 
 
+@pytest.mark.slow
 def test_compiled_training_has_the_losses_of_eager_training(make_task, tmp_path):
     graphs = torch._dynamo.utils.counters["stats"]
     graphs_before, losses = graphs["unique_graphs"], []

@@ -38,6 +38,7 @@ def wait_for(path) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_and_resumed_ends_as_if_never_killed(tmp_path):
     random_seconds, steps = random.Random(0), []
     whole, killed = tmp_path / "whole", tmp_path / "killed"

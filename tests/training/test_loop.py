@@ -97,22 +97,27 @@ def test_workers_change_nothing(make_task, tmp_path):
     assert equal(run(make_task(), tmp_path, "a"), run(make_task(compute={"workers": 2}), tmp_path, "b"))
 
 
+def signal_with_image(task, number: int) -> None:
+    """Have SIGTERM arrive while a training reads its so-manieth image."""
+    read, reads = task.images.read, 0
+
+    def read_then_signal(name):
+        nonlocal reads
+        reads += 1
+        if reads == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(name)
+
+    task.images.read = read_then_signal
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
 @pytest.mark.parametrize("per", ["step", "epoch"])
 def test_stopped_by_sigterm_and_resumed_ends_as_if_never_stopped(make_task, tmp_path, stop_at, per):
     task = make_task(dwa={"per": per})
     whole = run(task, tmp_path, "whole")
 
-    read, reads = task.images.read, 0
-
-    def read_then_signal(name):
-        nonlocal reads
-        reads += 1
-        if reads == 4 * stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return read(name)
-
-    task.images.read = read_then_signal
+    signal_with_image(task, 4 * stop_at)
     with pytest.raises(SystemExit) as stopped:
         run(task, tmp_path, "stopped")
     assert stopped.value.code == 128 + signal.SIGTERM
@@ -120,21 +125,16 @@ def test_stopped_by_sigterm_and_resumed_ends_as_if_never_stopped(make_task, tmp_
 
 
 @pytest.mark.parametrize("log_every", [1, 100])
-def test_a_validation_that_a_signal_stops_is_made_up_for(make_task, tmp_path, monkeypatch, log_every):
+def test_a_validation_that_a_signal_stops_is_made_up_for(make_task, tmp_path, log_every):
     task = make_task(train={"validate_every": 1, "log_every": log_every})
     whole = run(task, tmp_path, "whole")
-    validate, calls = loop.validate, 0
-
-    def signalled(*arguments):
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return validate(*arguments)
-
-    monkeypatch.setattr(loop, "validate", signalled)
+    # An epoch trains on twelve images and validates on six: the second validation is under way.
+    signal_with_image(task, 12 + 6 + 12 + 1)
     with pytest.raises(SystemExit):
         run(task, tmp_path, "stopped")
+    with Checkpoint(tmp_path, "stopped") as checkpoint:
+        kept = checkpoint.load()
+    assert kept["step"] == 6 and [row["epoch"] for row in kept["history"] if row["kind"] == "epoch"] == [0]
     assert equal(whole, run(task, tmp_path, "stopped"))
     assert [row["epoch"] for row in whole.history if row["kind"] == "epoch"] == [0, 1, 2]
 

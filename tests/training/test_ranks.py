@@ -83,6 +83,7 @@ def test_both_ranks_end_with_the_same_weights_and_only_the_first_validates(pair)
     assert None not in accuracies[0] and accuracies[1] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_dying_rank_ends_the_job_with_its_message(tmp_path):
     process = start(tmp_path / "two", 2, broken=1, groups={"train": {"epochs": 1000}})
     output, _ = process.communicate(timeout=300)
@@ -90,6 +91,7 @@ def test_a_dying_rank_ends_the_job_with_its_message(tmp_path):
     assert ".jpg does not decode" in output and "rank      : 1" in output
 
 
+@pytest.mark.slow
 # Of three numbers, unlike of two, the sum depends on the order: on where DDP's buckets hold a gradient.
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_stopped_by_sigterm_go_on_as_if_never_stopped(tmp_path, ranks):
