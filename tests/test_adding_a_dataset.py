@@ -1,15 +1,12 @@
 """A dataset is one module and one entry: one of each metric, added to a copy of the project, goes the whole line."""
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, write_params
+from tests.conftest import write_params
 from tests.datasets.conftest import write_archives
 from tests.datasets.test_adding import content
-from tests.test_pipeline import dvc
+from tests.project import copy, dvc
 
 MODULE = '''
 """Dancers: the joints of two people an image, the last three images for validation."""
@@ -79,10 +76,7 @@ METRICS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("file", METRICS)
 def test_a_dataset_is_one_module_and_one_entry(tmp_path, file):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    for name in ("dvc.yaml", "pipeline", "stages", ".dvcignore", "benchmarks"):
-        subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
+    folder = copy(tmp_path / "project", "benchmarks")
     (folder / "pipeline/datasets/formats/dancers.py").write_text(MODULE.format(file=file, **METRICS[file]))
     table = folder / "pipeline/datasets/__init__.py"
     text = table.read_text()
@@ -102,9 +96,8 @@ def test_a_dataset_is_one_module_and_one_entry(tmp_path, file):
             "compute.device": "cpu",
         },
     )  # fmt: skip
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=folder, check=True)
-    result = dvc(folder, "repro")
-    assert result.returncode == 0, result.stdout + result.stderr
+    dvc(folder, "init", "--no-scm", "-q")
+    dvc(folder, "repro")
     rows = pd.read_csv(folder / "reports" / "dancers.csv")
     assert (rows.row == "measured").sum() >= 2
     assert "Dancers" in (folder / "reports" / "index.html").read_text()

@@ -2,9 +2,7 @@
 
 import ast
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from pipeline import code, consumers, definitions, params
 from tests.conftest import ROOT, write_params
+from tests.project import clone, dvc, stages_of
 
 RUNS = {
     "hrnet": consumers.of_run("train", "mpii", "hrnet_w32"),
@@ -28,14 +27,46 @@ EVALUATIONS = {f"evaluate {name}": consumers.of_run("evaluate", *_) for name, _ 
 EVERY_RUN, GUIDED = set(RUNS), {"sg_hrnet", "no_seg_loss"}
 
 
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    """A copy of the project's code that the fingerprints are made of."""
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory):
+    """A copy of the project's code."""
+    folder = tmp_path_factory.mktemp("tree")
     for package in ("pipeline", "stages"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(definitions, "ROOT", tmp_path)
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+class Tree:
+    """A copy of the project's code that the fingerprints are made of; what a test writes there is undone."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.texts: dict[Path, str | None] = {}
+
+    def write(self, file: str, text: str) -> None:
+        path = self.folder / file
+        self.texts.setdefault(path, path.read_text() if path.exists() else None)
+        path.write_text(text)
+        forget()
+
+    def edit(self, file: str, before: str, after: str) -> None:
+        self.write(file, edited((self.folder / file).read_text(), file, before, after))
+
+    def undo(self) -> None:
+        for path, text in self.texts.items():
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+
+
+@pytest.fixture
+def tree(copied, monkeypatch):
+    monkeypatch.setattr(definitions, "ROOT", copied)
     forget()
-    yield tmp_path
+    tree = Tree(copied)
+    yield tree
+    tree.undo()
     monkeypatch.undo()
     forget()
 
@@ -45,15 +76,24 @@ def forget() -> None:
         remembered.cache_clear()
 
 
-def edit(tree: Path, file: str, before: str, after: str) -> None:
-    text = (tree / file).read_text()
+def edited(text: str, file: str, before: str, after: str) -> str:
     assert before in text, f"{file} no longer holds {before!r}: this test needs another edit"
-    (tree / file).write_text(text.replace(before, after, 1))
+    return text.replace(before, after, 1)
 
 
 def fingerprints(which) -> dict:
-    forget()
     return {name: consumer.reachable() for name, consumer in which.items()}
+
+
+@pytest.fixture(scope="session")
+def unedited():
+    """What each consumer reaches in the project as it is."""
+    return fingerprints(RUNS | EVALUATIONS | OTHERS)
+
+
+def changed(which, unedited) -> set[str]:
+    """The consumers whose fingerprints an edit changed."""
+    return {name for name, reached in fingerprints(which).items() if reached != unedited[name]}
 
 
 # file, what stands there, what takes its place, and the trainings that this makes stale.
@@ -137,12 +177,14 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_makes_stale_what_it_touches(tree, name):
-    before = fingerprints(RUNS)
+def test_an_edit_makes_stale_what_it_touches(unedited, tree, name):
     file, old, new, stale = EDITS[name]
-    edit(tree, file, old, new)
-    after = fingerprints(RUNS)
-    assert {run for run in RUNS if before[run] != after[run]} == stale
+    tree.edit(file, old, new)
+    assert changed(RUNS, unedited) == stale
+
+
+def test_the_copy_is_the_project(unedited, tree):
+    assert changed(RUNS | EVALUATIONS | OTHERS, unedited) == set()
 
 
 MODELS, ABLATION = (
@@ -166,20 +208,17 @@ ADDITIONS = {
 
 
 @pytest.mark.parametrize("name", ADDITIONS)
-def test_what_is_added_leaves_every_run_as_it_was(tree, name):
-    (tree / "pipeline/models/vit.py").write_text("def build(network, joints, choices):\n    return None\n")
-    before = fingerprints(RUNS | EVALUATIONS)
+def test_what_is_added_leaves_every_run_as_it_was(unedited, tree, name):
+    tree.write("pipeline/models/vit.py", "def build(network, joints, choices):\n    return None\n")
     for file, old, new in ADDITIONS[name]:
-        edit(tree, file, old, new)
-    assert fingerprints(RUNS | EVALUATIONS) == before
+        tree.edit(file, old, new)
+    assert changed(RUNS | EVALUATIONS, unedited) == set()
 
 
-def test_a_parser_concerns_its_own_dataset_and_a_figure_the_report(tree):
-    before = fingerprints(OTHERS)
-    edit(tree, "pipeline/datasets/formats/mpii.py", "SHIFT_DOWN = 15.0", "SHIFT_DOWN = 16.0")
-    after = fingerprints(OTHERS)
-    assert {name for name in OTHERS if before[name] != after[name]} >= {"prepare/mpii"}
-    assert before["prepare/coco"] == after["prepare/coco"] and before["targets/mpii"] == after["targets/mpii"]
+def test_a_parser_concerns_its_own_dataset(unedited, tree):
+    tree.edit("pipeline/datasets/formats/mpii.py", "SHIFT_DOWN = 15.0", "SHIFT_DOWN = 16.0")
+    stale = changed(OTHERS, unedited)
+    assert "prepare/mpii" in stale and not stale & {"prepare/coco", "targets/mpii"}
 
 
 def test_python_versions_agree_on_a_fingerprint():
@@ -199,8 +238,7 @@ def test_python_versions_agree_on_a_fingerprint():
     ],
 )
 def test_what_cannot_be_followed_is_refused(tree, source, message):
-    (tree / "pipeline/arrays.py").write_text(source)
-    forget()
+    tree.write("pipeline/arrays.py", source)
     with pytest.raises(ValueError, match=message):
         code.reachable("pipeline.arrays", "X", {})
 
@@ -328,18 +366,11 @@ STALE = {
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """A clone in which every stage counts as run: its outputs are there, if empty, and DVC has recorded them."""
-    folder = tmp_path_factory.mktemp("dvc") / "clone"
-    subprocess.run(["git", "clone", "-q", ROOT, folder], check=True)
-    for name in ("dvc.yaml", "pipeline", "stages", "profiles", ".gitignore", ".dvcignore"):
-        subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    folder = clone(tmp_path_factory.mktemp("dvc") / "clone")
     lists = {"baselines": ["hrnet_small", "pose_resnet50"], "ablations": ["no_seg_loss"]}
     write_params(folder / "params.yaml", lists)
     dvc(folder, "repro", "code")
-    resolved = subprocess.run(
-        [sys.executable, "-c", OUTPUTS], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout
-    for output in resolved.split():
+    for output in [out.def_path for stage in stages_of(folder) for out in stage.outs]:
         path = folder / output
         if path.suffix in (".json", ".pt", ".csv"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -352,41 +383,21 @@ def recorded(tmp_path_factory):
     return folder
 
 
-OUTPUTS = """
-from dvc.repo import Repo
-for stage in Repo().index.stages:
-    for out in stage.outs:
-        print(out.def_path)
-"""
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env=os.environ | {"PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STALE)
 def test_dvc_calls_stale_what_an_edit_touches(recorded, name):
     file, old, new, stale = STALE[name]
     text = (recorded / file).read_text()
-    assert json.loads(dvc(recorded, "status", "--json")) == {}
+    assert json.loads(dvc(recorded, "status", "--json").stdout) == {}
     try:
-        edit(recorded, file, old, new)
+        (recorded / file).write_text(edited(text, file, old, new))
         dvc(recorded, "repro", "code")
-        changed = json.loads(dvc(recorded, "status", "--json"))
+        status = json.loads(dvc(recorded, "status", "--json").stdout)
     finally:
         (recorded / file).write_text(text)
         dvc(recorded, "repro", "code")
     short = set()
-    for stage in changed:
+    for stage in status:
         kind, _, item = stage.partition("@")
         if "baseline" in kind:
             short.add(f"{kind} {item.split('-')[1]}")

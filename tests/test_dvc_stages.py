@@ -1,14 +1,11 @@
 """No value of params.yaml reaches a shell: commands carry none, and stages find theirs by name."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import yaml
 
 from pipeline import dvc_stages, params, profiles
 from tests.conftest import ROOT, write_params
+from tests.project import attempt, dvc, stages_of
 
 HOSTILE = (
     "0; touch x;",
@@ -51,15 +48,8 @@ def test_dvc_runs_no_hostile_value(tmp_path):
     given = {"name": "w", "dataset": "mpii", "model": "hrnet_small", "file": file}
     changes = {"seeds": ["0; touch x;"], "ablations": ["$(touch x)"], "checkpoints": [given]}
     write_params(tmp_path / "params.yaml", changes)
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    for arguments in (["init", "--no-scm", "-q"], ["repro"]):
-        result = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"PATH": path},
-            capture_output=True,
-            text=True,
-        )
+    dvc(tmp_path, "init", "--no-scm", "-q")
+    result = attempt(tmp_path, "repro")
     assert result.returncode != 0 and "stages.code: params.yaml: seeds.0" in result.stderr + result.stdout
     assert not (tmp_path / "x").exists() and not (tmp_path / "data").exists()
 
@@ -74,11 +64,6 @@ def test_every_stage_of_a_matrix_has_its_arguments(tmp_path, profile, radius):
     raw["checkpoints"] = [{"name": "w", "dataset": raw["datasets"][0], "model": "hrnet_w32", "file": file}]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    listed = subprocess.run(
-        [*dvc, "stage", "list", "--name-only"], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
     known = dvc_stages.arguments(params.load(tmp_path / "params.yaml"))
-    assert {name for name in listed.stdout.split() if "@" in name} == known.keys()
+    assert {stage.name for stage in stages_of(tmp_path) if "@" in stage.name} == known.keys()
     assert f"--weights={file}" in known["evaluate_checkpoint@checkpoint0"]

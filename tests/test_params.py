@@ -1,7 +1,5 @@
 """Parameters: what is wrong is named, and the runs they name are those of dvc.yaml."""
 
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -12,6 +10,7 @@ from pipeline.networks import NETWORKS
 from pipeline.runs import named_by
 from pipeline.variants import VARIANTS
 from tests.conftest import ROOT, write_params
+from tests.project import stages_of
 
 PROFILES = profiles.names(ROOT / "profiles")
 
@@ -185,14 +184,9 @@ def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_
     text = text.replace("ablations: []", "ablations: [no_seg_loss, no_attention]")
     (tmp_path / "params.yaml").write_text(text)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    listed = subprocess.run(
-        [*dvc, "stage", "list"], cwd=tmp_path, check=True, capture_output=True, text=True
-    ).stdout
+    stages = list(stages_of(tmp_path))
     named = {f"{run.dataset}/{run.name}" for run in named_by(params.load(tmp_path / "params.yaml"))}
-    outputs = [word for line in listed.splitlines() for word in line.split()]
-    assert {word.removeprefix("results/") for word in outputs if word.startswith("results/")} == named
-    stages = [line.split()[0] for line in listed.splitlines()]
-    assert sum(stage.startswith("train") for stage in stages) == len(named)
-    assert sum(stage.startswith("evaluate") for stage in stages) == len(named)
+    outputs = [out.def_path for stage in stages for out in stage.outs]
+    assert {path.removeprefix("results/") for path in outputs if path.startswith("results/")} == named
+    assert sum(stage.name.startswith("train") for stage in stages) == len(named)
+    assert sum(stage.name.startswith("evaluate") for stage in stages) == len(named)

@@ -3,47 +3,36 @@
 import csv
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_params
+from tests.project import clone, dvc, environment
 
-DVC = [sys.executable, "-m", "dvc"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A clone with the demo made as small as it goes, after its first `dvc repro`."""
-    folder = tmp_path_factory.mktemp("project") / "clone"
-    subprocess.run(["git", "clone", "-q", ROOT, folder], check=True)
-    # The working tree, not only what is committed.
-    for name in ("dvc.yaml", "pipeline", "stages", "profiles", ".gitignore", ".dvcignore"):
-        subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    raw = yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
-    raw |= {"datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"]}
-    raw["data"]["demo"] |= {"train_people": 24, "val_people": 12}
-    raw["train"] |= {"epochs": 2, "batch_size": 8, "lr_drops": [1], "log_every": 1}
-    raw["model"]["small"] |= {"width": 4, "stem": 8}
-    raw["report"]["resamples"] = 50
-    raw["compute"] |= {"device": "cpu", "workers": 1}
-    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
-    result = dvc(folder, "repro")
-    assert result.returncode == 0, result.stdout + result.stderr
+    folder = clone(tmp_path_factory.mktemp("project") / "clone")
+    write_params(
+        folder / "params.yaml",
+        {
+            "datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"], "data.demo.train_people": 24,
+            "data.demo.val_people": 12, "train.epochs": 2, "train.batch_size": 8, "train.lr_drops": [1],
+            "train.log_every": 1, "model.small.width": 4, "model.small.stem": 8, "report.resamples": 50,
+            "compute.device": "cpu", "compute.workers": 1,
+        },
+    )  # fmt: skip
+    dvc(folder, "repro")
     return folder
 
 
-def dvc(folder, *arguments) -> subprocess.CompletedProcess:
-    # The first `python` on the path is the one that runs the stages.
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*DVC, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-
-
-def ran(result: subprocess.CompletedProcess) -> list[str]:
+def ran(result: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
 
 
@@ -57,10 +46,9 @@ def test_it_ends_in_tables_claims_and_a_page(project):
 
 
 def test_nothing_that_dvc_tracks_holds_a_path_or_a_host(project):
-    found = [
-        path for name in ("data/mpii", "runs", "results", "reports") for path in (project / name).rglob("*")
-    ]
-    texts = [p for p in found if p.suffix in (".json", ".csv", ".md", ".tex", ".html", ".svg")]
+    folders = [project / name for name in ("data/mpii", "runs", "results", "reports")]
+    kinds = (".json", ".csv", ".md", ".tex", ".html", ".svg")
+    texts = [path for folder in folders for path in folder.rglob("*") if path.suffix in kinds]
     assert len(texts) > 20
     for path in texts:
         text = path.read_text()
@@ -83,8 +71,6 @@ def test_history_holds_losses_and_weights_by_step(project):
 
 
 def test_mlflow_has_every_run(project):
-    import sqlite3
-
     with sqlite3.connect(project / "mlflow.db") as store:
         runs = dict(store.execute("select name, status from runs"))
         keys = {key for (key,) in store.execute("select distinct key from metrics")}
@@ -102,7 +88,6 @@ def test_another_radius_trains_the_guided_network_alone(project):
     try:
         params.write_text(text.replace("radius: 5", "radius: 7"))
         result = dvc(project, "repro")
-        assert result.returncode == 0, result.stderr
         assert ran(result) == [
             "targets_radius@mpii-7", "train_radius@mpii-sg_hrnet_small-7-0",
             "evaluate_radius@mpii-sg_hrnet_small-7-0", "report",
@@ -127,7 +112,7 @@ def test_forced_training_gives_the_same_lock_byte_for_byte(project):
         "train_baseline@mpii-hrnet_small-0",
         "train_radius@mpii-sg_hrnet_small-5-0",
     )
-    assert result.returncode == 0 and len(ran(result)) >= 2
+    assert len(ran(result)) >= 2
     assert (project / "dvc.lock").read_bytes() == before
 
 
@@ -135,11 +120,10 @@ def test_a_wrong_parameter_stops_the_stage_with_one_sentence(project):
     text = (project / "params.yaml").read_text()
     try:
         (project / "params.yaml").write_text(text.replace("rotation_std:", "rotation_sd:"))
-        environment = os.environ | {"PYTHONPATH": str(project)}
         stage = subprocess.run(
             [sys.executable, "-m", "stages.prepare", "mpii"],
             cwd=project,
-            env=environment,
+            env=environment() | {"PYTHONPATH": str(project)},
             capture_output=True,
             text=True,
         )
