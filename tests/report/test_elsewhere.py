@@ -8,6 +8,7 @@ import pytest
 from pipeline import files, paths
 from pipeline.report import claims, complexity, page, resolution, tables
 from pipeline.report.tables import forms
+from tests.report.synthetic import NETWORKS
 
 THEIRS = {"name": "theirs", "dataset": "mpii", "box": "label", "model": "hourglass", "file": "x/theirs.h5"}
 OTHERS = {"name": "others", "dataset": "mpii", "box": "label", "model": "none", "file": "others.mat"}
@@ -17,7 +18,9 @@ COCO = {"name": "a_file", "dataset": "coco", "box": "detected", "model": "none",
 @pytest.fixture
 def counted(results, tmp_path):
     """Results with three files of predictions, and counts of two networks."""
-    made = results(own=tmp_path, predictions=[THEIRS, OTHERS, COCO], source="official", full_size=True)
+    made = results(
+        own=tmp_path, predictions=[THEIRS, OTHERS, COCO], source="official", full_size=True, **NETWORKS
+    )
     path = tmp_path / paths.complexity()
     path.parent.mkdir(exist_ok=True)
     rows = [
@@ -50,7 +53,7 @@ def test_files_of_predictions_are_rows_without_a_network(counted):
 
 
 def test_claims_take_no_notice_of_them(counted, results, tmp_path_factory):
-    without = results(own=tmp_path_factory.mktemp("without"), source="official", full_size=True)
+    without = results(own=tmp_path_factory.mktemp("without"), source="official", full_size=True, **NETWORKS)
     assert claims.to_csv(claims.judge(counted)) == claims.to_csv(claims.judge(without))
 
 
