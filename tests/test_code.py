@@ -342,14 +342,15 @@ STALE = {
         "self.residual(x_BCHW) + x_BCHW",
         "self.residual(x_BCHW) - x_BCHW",
         {"train_baseline hrnet_small", "train_radius", "train_ablation", "train_sweep",
-         "evaluate_baseline hrnet_small", "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "report"},
+         "evaluate_baseline hrnet_small", "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "complexity",
+         "report"},
     ),
     "the guided module": (
         "pipeline/models/guidance.py",
         "self.score(self.conv(x_BCHW))",
         "self.score(-self.conv(x_BCHW))",
         {"train_radius", "train_ablation", "train_sweep",
-         "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "report"},
+         "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "complexity", "report"},
     ),
     "an ablation": (
         "pipeline/variants.py", "VARIANTS = {", ABLATION, {"report"}
@@ -358,7 +359,7 @@ STALE = {
         "pipeline/datasets/formats/mpii.py",
         "SHIFT_DOWN = 15.0",
         "SHIFT_DOWN = 16.0",
-        {"download mpii", "prepare mpii", "report"},
+        {"download mpii", "prepare mpii", "complexity", "report"},
     ),
 }  # fmt: skip
 
