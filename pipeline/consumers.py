@@ -30,6 +30,9 @@ class Consumer:
         # A training reads the people, maps and images that the stages before it made; those read the archives.
         makes = self.stage in ("download", "prepare")
         without = code.FOLLOWED_OTHERWISE | ({} if makes else code.BYTES_AS_THEY_ARE)
+        if self.start is None:
+            # A run's predictions are its own; files of others have a consumer for themselves.
+            without |= {"pipeline.predicted.measuring": "it reads predictions made elsewhere"}
         module, function = self.start or (f"stages.{self.stage}", self.stage)
         return code.reachable(module, function, self.selection, without)
 
