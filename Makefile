@@ -24,8 +24,9 @@ repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
+# Two processes of one thread each: threads that wait would take each other's core.
 test: $(INSTALLED) ## Run the tests, but for the slow ones
-	python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-all: $(INSTALLED) ## Run all tests
 	python -m pytest
