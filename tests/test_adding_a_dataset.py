@@ -20,7 +20,7 @@ from pipeline.keypoints import Keypoints
 from pipeline.metrics.{file} import {metric}
 from pipeline.people import Split, crop_of_box, table
 
-TITLE = "Dancers"
+TITLE = "Dancers ({file})"
 PEOPLE = (12, 6)
 KEYPOINTS = Keypoints(
     names=("head", "left_hand", "right_hand", "left_foot", "right_foot"),
@@ -46,7 +46,7 @@ def people(labels, input_size):
         box = np.hstack([low, high - low])
         center, scale = crop_of_box(box, input_size)
         rows = table(
-            "dancers", split, [f"{{i}}.jpg" for i in image_id], image_id=image_id,
+            "dancers_{file}", split, [f"{{i}}.jpg" for i in image_id], image_id=image_id,
             person_id=np.arange(len(mine)) + 2 * images[0], box=box, center=center, scale=scale, joints=mine,
             labelled=np.ones(mine.shape[:2]), visible=np.ones(mine.shape[:2]),
             head_size=np.full(len(mine), 20), area=box[:, 2] * box[:, 3],
@@ -71,26 +71,30 @@ METRICS = {
     "pckh": {"metric": "PCKh", "columns": 'groups={"Head": (0,), "Hands": (1, 2), "Feet": (3, 4)}'},
     "oks": {"metric": "OKS", "columns": "sigmas=(0.03, 0.06, 0.06, 0.09, 0.09)"},
 }
+ADDED = [f"dancers_{file}" for file in METRICS]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", METRICS)
-def test_a_dataset_is_one_module_and_one_entry(tmp_path, file):
+def test_a_dataset_is_one_module_and_one_entry(tmp_path):
     folder = copy(tmp_path / "project", "benchmarks")
-    (folder / "pipeline/datasets/formats/dancers.py").write_text(MODULE.format(file=file, **METRICS[file]))
+    for file, values in METRICS.items():
+        module = MODULE.format(file=file, **values)
+        (folder / f"pipeline/datasets/formats/dancers_{file}.py").write_text(module)
     table = folder / "pipeline/datasets/__init__.py"
     text = table.read_text()
     assert '{"mpii": mpii,' in text and "import coco, lspet, mpii" in text
+    entries = "".join(f'"{name}": {name}, ' for name in ADDED)
     table.write_text(
-        text.replace('{"mpii": mpii,', '{"dancers": dancers, "mpii": mpii,').replace(
-            "import coco, lspet, mpii", "import coco, dancers, lspet, mpii"
+        text.replace('{"mpii": mpii,', f'{{{entries}"mpii": mpii,').replace(
+            "import coco, lspet, mpii", f"import coco, {', '.join(ADDED)}, lspet, mpii"
         )
     )
-    write_archives(folder / "mine", content())
+    for name in ADDED:
+        write_archives(folder / "mine" / name, content())
     write_params(
         folder / "params.yaml",
         {
-            "profile": "mirror", "datasets": ["dancers"], "radius_sweep": [], "radius_only": ["dancers"],
+            "profile": "mirror", "datasets": ADDED, "radius_sweep": [], "radius_only": [*ADDED],
             "data.source": "mine", "train.epochs": 2, "train.batch_size": 6, "train.lr_drops": [1],
             "train.log_every": 1, "model.small.width": 4, "model.small.stem": 8, "report.resamples": 50,
             "compute.device": "cpu",
@@ -98,6 +102,8 @@ def test_a_dataset_is_one_module_and_one_entry(tmp_path, file):
     )  # fmt: skip
     dvc(folder, "init", "--no-scm", "-q")
     dvc(folder, "repro")
-    rows = pd.read_csv(folder / "reports" / "dancers.csv")
-    assert (rows.row == "measured").sum() >= 2
-    assert "Dancers" in (folder / "reports" / "index.html").read_text()
+    page = (folder / "reports" / "index.html").read_text()
+    for name, title in zip(ADDED, METRICS, strict=True):
+        rows = pd.read_csv(folder / "reports" / f"{name}.csv")
+        assert (rows.row == "measured").sum() >= 2
+        assert f"Dancers ({title})" in page

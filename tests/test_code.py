@@ -215,8 +215,9 @@ def test_what_is_added_leaves_every_run_as_it_was(unedited, tree, name):
     assert changed(RUNS | EVALUATIONS, unedited) == set()
 
 
-def test_a_parser_concerns_its_own_dataset(unedited, tree):
+def test_a_parser_concerns_its_own_dataset_and_no_run(unedited, tree):
     tree.edit("pipeline/datasets/formats/mpii.py", "SHIFT_DOWN = 15.0", "SHIFT_DOWN = 16.0")
+    assert changed(RUNS | EVALUATIONS, unedited) == set()
     stale = changed(OTHERS, unedited)
     assert "prepare/mpii" in stale and not stale & {"prepare/coco", "targets/mpii"}
 
@@ -342,8 +343,8 @@ STALE = {
         "self.residual(x_BCHW) + x_BCHW",
         "self.residual(x_BCHW) - x_BCHW",
         {"train_baseline hrnet_small", "train_radius", "train_ablation", "train_sweep",
-         "evaluate_baseline hrnet_small", "evaluate_radius", "evaluate_ablation", "evaluate_sweep", "complexity",
-         "report"},
+         "evaluate_baseline hrnet_small", "evaluate_radius", "evaluate_ablation", "evaluate_sweep",
+         "complexity", "report"},
     ),
     "the guided module": (
         "pipeline/models/guidance.py",
@@ -359,6 +360,7 @@ STALE = {
         "pipeline/datasets/formats/mpii.py",
         "SHIFT_DOWN = 15.0",
         "SHIFT_DOWN = 16.0",
+        # Complexity counts each dataset's networks: of the whole table it is told no entry.
         {"download mpii", "prepare mpii", "complexity", "report"},
     ),
 }  # fmt: skip

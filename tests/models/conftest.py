@@ -1,5 +1,6 @@
 """Small networks, and weights made by a rule, for the tests of the networks."""
 
+import functools
 import zlib
 from types import SimpleNamespace
 
@@ -62,6 +63,7 @@ def image():
     return torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, 256, 192)).astype(np.float32))
 
 
+@functools.cache
 def _weights(name, shape):
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith("num_batches_tracked"):

@@ -24,6 +24,7 @@ def step(net, image):
 
 
 # aot_eager: all of compilation but the generated kernels. fullgraph: an error if it must return to Python.
+@pytest.mark.slow
 def test_compiled_training_step_is_the_same(make, ruled):
     plain, compiled = (ruled(make("sg_hrnet_small", **SMALLEST)).train() for _ in range(2))
     losses = step(plain, images())
