@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from pipeline.codec import heatmap, segmentation
 from pipeline.datasets import DATASETS
 from pipeline.evaluation import inference, pictures
-from pipeline.models import Output
+from pipeline.models.blocks import Output
 from pipeline.params import Input
 from pipeline.people import People
 from tests.conftest import Pictures

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline.models import Output
+from pipeline.models.blocks import Output
 from pipeline.training.losses import (
     COVERED,
     QUALITY,

@@ -9,13 +9,14 @@ import yaml
 
 from pipeline.params import load
 from pipeline.report import claims, paper, split
+from pipeline.report.claims.claim import Claim
 from pipeline.report.claims.protocol import departures
 from pipeline.report.results import Results
 from tests.conftest import ROOT
 from tests.report.synthetic import JUDGED, PAPER
 
 
-def _by(found: list[claims.Claim], number: int, part: str = "") -> claims.Claim:
+def _by(found: list[Claim], number: int, part: str = "") -> Claim:
     return next(claim for claim in found if claim.number == number and part in claim.part)
 
 
