@@ -165,8 +165,11 @@ class Record(Group):
     def load(cls, path: Path) -> Self:
         return _load(cls, path, "run the stage `train` again")
 
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1, by_alias=True) + "\n"
+
     def save(self, path: Path) -> None:
-        path.write_text(self.model_dump_json(indent=1, by_alias=True) + "\n")
+        path.write_text(self.to_json())
 
 
 class Evaluation(Group):

@@ -6,11 +6,15 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import dvc_stages, params, paths
+
+# In seconds since 1970; torchrun's processes start later than their stage.
+STARTED = float(os.environ.get("STAGE_STARTED") or time.time())
 
 
 def main(stage: Callable[..., None]) -> None:
@@ -31,6 +35,8 @@ def main(stage: Callable[..., None]) -> None:
         stage(*arguments)
     except (ValueError, OSError) as error:
         sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         log = paths.project_root() / "build" / "errors" / f"{name}-{os.getpid()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)

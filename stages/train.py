@@ -1,11 +1,9 @@
 """python -m stages.train DATASET RUN: train one run, named as `runs.named_by` names it."""
 
-import hashlib
 import io
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +19,11 @@ from pipeline.ranks import Ranks
 from pipeline.tracking import NoTracker, Tracker
 from pipeline.training import history, loop
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.finished import Cache, Finished
 from pipeline.training.step import Execution
-from stages import main
+from stages import STARTED, main
 
 CHECKED = 64
-
-
-def records() -> Iterator[Path]:
-    """Where DVC records what it has run: this workspace's lock, and the run cache of all experiments."""
-    yield from Path(".").glob("dvc.lock")
-    asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
-    if asked.returncode == 0:
-        yield from (path for path in Path(asked.stdout.strip(), "runs").rglob("*") if path.is_file())
 
 
 def check_targets(people: People, packed: Array, p: params.Params, radius: int) -> None:
@@ -49,7 +40,35 @@ def check_targets(people: People, packed: Array, p: params.Params, radius: int) 
 def launch(dataset: str, name: str, nproc: int) -> None:
     """Become torchrun, which runs this stage once for each GPU; the first that fails ends them all."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
-    os.execv(sys.executable, [*command, "-m", "stages.train", dataset, name])
+    os.execve(
+        sys.executable,
+        [*command, "-m", "stages.train", dataset, name],
+        os.environ | {"STAGE_STARTED": str(STARTED)},
+    )
+
+
+def hold(checkpoint: Checkpoint, ranks: Ranks, heading: str) -> bool:
+    """Take a run for these ranks, once no other trainer has it; returns whether they had to wait."""
+    waited = False
+    while not ranks.same(checkpoint.hold() if ranks.first else None):
+        if ranks.first and not waited:
+            print(f"{heading} is being trained by another process: waiting to take it over", flush=True)
+        waited = True
+        time.sleep(1)
+    return waited
+
+
+def found(finished: Finished, cache: Cache, waited: bool) -> dict[str, bytes] | None:
+    """The outputs of this very run, if it ended before and nobody forces it to be trained anew."""
+    stage = os.environ.get("DVC_STAGE", "")
+    marks = finished.marks
+    if marks and not waited and cache.would_restore(marks, stage, STARTED, Path("dvc.lock")):
+        finished.forget()
+    outputs = finished.outputs()
+    if outputs:
+        again = f"; `dvc repro --force --single-item {stage}` trains it anew" if stage else ""
+        print(f"taken over from the same run, which was trained before{again}", flush=True)
+    return outputs
 
 
 def train(dataset: str, name: str) -> None:
@@ -106,44 +125,54 @@ def train(dataset: str, name: str) -> None:
             "torch": torch.__version__,
         }
     )
-    tracker = (
-        Tracker(dataset, name, record.model_dump(mode="json", by_alias=True)) if ranks.first else NoTracker()
-    )
-    task = loop.Task(
-        run=run,
-        settings=settings,
-        compute=p.compute,
-        train=people["train"],
-        val=people["val"],
-        images=sources.open_images(dataset, p.data, root),
-        maps=maps,
-        pretrained=lambda network: pretrained.start(network, file),
-        accuracy=metric.accuracy(people["val"], folder),
-        tracker=tracker,
-    )
-    checkpoint = Checkpoint(paths.checkpoints(), f"{dataset}-{name}-{key}")
-    if not ranks.first:
-        loop.train(task, checkpoint, ranks)
-        ranks.leave()
-        return
-    with checkpoint:
-        checkpoint.forget(records())
-        finished = False
-        try:
-            trained = loop.train(task, checkpoint, ranks)
-            finished = True
-        finally:
-            # Asked to stop, it leaves within seconds.
-            tracker.close(finished, timeout=30 if finished else 1)
-        content = io.BytesIO()
-        torch.save(trained.weights, content)
-        mark = hashlib.md5(content.getvalue(), usedforsecurity=False).hexdigest()
-        checkpoint.finish(vars(trained), mark)
+    name_of_all = f"{dataset}-{name}-{key}"
+    checkpoint, cache = Checkpoint(paths.checkpoints(), name_of_all), Cache.of_workspace()
+    finished = Finished(paths.checkpoints(), name_of_all, cache)
+    waited = hold(checkpoint, ranks, f"{dataset}/{name}")
+    outputs = found(finished, cache, waited) if ranks.first else None
+    if ranks.same(outputs is None):
+        tracked = record.model_dump(mode="json", by_alias=True)
+        task = loop.Task(
+            run=run,
+            settings=settings,
+            compute=p.compute,
+            train=people["train"],
+            val=people["val"],
+            images=sources.open_images(dataset, p.data, root),
+            maps=maps,
+            pretrained=lambda network: pretrained.start(network, file),
+            accuracy=metric.accuracy(people["val"], folder),
+            tracker=Tracker(dataset, name, tracked) if ranks.first else NoTracker(),
+        )
+        outputs = outputs_of(task, checkpoint, ranks, record)
+        if ranks.first:
+            finished.keep(outputs)
+            checkpoint.delete()
+    if ranks.first and outputs:
         out = paths.emptied(paths.run(dataset, name))
-        (out / "weights.pt").write_bytes(content.getvalue())
-        (out / "history.csv").write_bytes(history.to_csv(trained.history))
-        record.model_copy(update={"first_weights": trained.first_weights}).save(out / "run.json")
+        for file_name, data in outputs.items():
+            (out / file_name).write_bytes(data)
     ranks.leave()
+
+
+def outputs_of(
+    task: loop.Task, checkpoint: Checkpoint, ranks: Ranks, record: runs.Record
+) -> dict[str, bytes]:
+    """Train, and give the files of runs/DATASET/RUN by their names."""
+    ended = False
+    try:
+        trained = loop.train(task, checkpoint, ranks)
+        ended = True
+    finally:
+        # Asked to stop, it leaves within seconds.
+        task.tracker.close(ended, timeout=30 if ended else 1)
+    weights = io.BytesIO()
+    torch.save(trained.weights, weights)
+    return {
+        "weights.pt": weights.getvalue(),
+        "history.csv": history.to_csv(trained.history),
+        "run.json": record.model_copy(update={"first_weights": trained.first_weights}).to_json().encode(),
+    }
 
 
 if __name__ == "__main__":

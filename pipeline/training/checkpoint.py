@@ -8,10 +8,9 @@ temporary experiments find them too.
 import fcntl
 import io
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -44,33 +43,39 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 class Checkpoint:
-    """The checkpoint of one run; hold it (`with`) to keep any other trainer away from it.
-
-    A run that ended leaves its result here until DVC has recorded it, since DVC may die in between; `forget`
-    clears what is recorded, so that a run whose output is then removed or forced starts anew.
-    """
+    """The checkpoint of one run; hold it (`with`) to keep any other trainer away from it."""
 
     def __init__(self, folder: Path, key: str):
         self.folder, self.path = folder, folder / f"{key}.pt"
-        self._done, self._lock = folder / f"{key}.done", folder / f"{key}.lock"
+        self._lock = folder / f"{key}.lock"
+        self._file: IO[str] | None = None
 
-    def __enter__(self) -> "Checkpoint":
+    def hold(self) -> bool:
+        """Keep any other trainer away; False while one is at work on this run."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = self._lock.open("w")
+        file = self._lock.open("w")
         try:
             # The kernel lets go of it when the process ends, however it ends.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        # A killed trainer's loaders outlive it for seconds, and would hold the lock.
+        os.register_at_fork(after_in_child=file.close)
+        self._file = file
+        return True
+
+    def __enter__(self) -> "Checkpoint":
+        if not self._file and not self.hold():
             raise Busy(
                 f"another trainer is at work on this run (it holds {self._lock}); wait for it or stop it"
-            ) from None
-        # A killed trainer's loaders outlive it for seconds, and would hold the lock.
-        os.register_at_fork(after_in_child=self._file.close)
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
+        self._file = None
 
     def load(self) -> dict[str, Any] | None:
         """What was saved last, on the CPU, or None at the start of a run."""
@@ -89,16 +94,6 @@ class Checkpoint:
         torch.save(state, data)
         write_atomically(self.path, data.getbuffer())
 
-    def finish(self, result: dict[str, Any], mark: str) -> None:
-        """Replace the state by the run's result; `mark` is the hash by which DVC will record it."""
-        write_atomically(self._done, mark.encode())
-        self.save({"result": result})
-
-    def forget(self, records: Iterable[Path]) -> None:
-        """Delete the results, of this run and of others, whose hashes stand in DVC's records."""
-        done = {path: path.read_text() for path in self.folder.glob("*.done")}
-        text = "".join(path.read_text() for path in records) if done else ""
-        for path, mark in done.items():
-            if mark in text:
-                path.with_suffix(".pt").unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+    def delete(self) -> None:
+        """The run has ended, or starts anew."""
+        self.path.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ class Tracker(Protocol):
 
     def start(self, run_id: str | None) -> None: ...
     def log(self, row: Row, images_per_second: float) -> None: ...
+    def close(self, finished: bool, timeout: float = 30) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,6 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> Trained:
     Interrupted on SIGTERM and SIGINT, with the checkpoint written.
     """
     state = ranks.same(checkpoint.load() if ranks.first else None)
-    if state and "result" in state:
-        return Trained(**state["result"])
     training = _Training(task, checkpoint, ranks, state)
     schedule, history, options = training.schedule, training.history, training.options
     with training.signals, training.progress as progress:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,8 +67,7 @@ def project(tmp_path_factory):
         finish(folder, "-m", *command)
     finish(folder, "-m", "stages.train", "mpii", "hrnet_small-s0")
     (folder / RUN).rename(folder / "whole")
-    for path in (folder / "checkpoints").iterdir():
-        path.unlink()
+    shutil.rmtree(folder / "checkpoints")
     return folder
 
 
@@ -127,12 +127,44 @@ def test_a_forced_run_starts_anew_and_so_does_one_whose_record_is_gone(project):
 
 
 @pytest.mark.slow
+def test_what_is_cached_is_not_trained_again_under_a_lock_of_another_machine(project):
+    finish(project, "-m", "dvc", "repro")
+    lock = (project / "dvc.lock").read_text()
+    foreign = yaml.safe_load(lock)
+    foreign["stages"]["train"]["outs"][-1]["md5"] = "0" * 32
+    (project / "dvc.lock").write_text(yaml.safe_dump(foreign))
+    output = finish(project, "-m", "dvc", "repro")
+    assert "taken over" in output and "epoch" not in output
+    assert same(project) and (project / "dvc.lock").read_text() == lock
+
+
+@pytest.mark.slow
+def test_two_workspaces_that_need_one_run_train_it_once(project, tmp_path, monkeypatch):
+    shutil.rmtree(project / "checkpoints", ignore_errors=True)
+    other = tmp_path / "other"
+    shutil.copytree(project, other, ignore=shutil.ignore_patterns("runs", "checkpoints", ".dvc"))
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    command = ["-m", "stages.train", "mpii", "hrnet_small-s0"]
+    first = start(project, *command)
+    while not list(project.glob("checkpoints/*.pt")):
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.02)
+    output = finish(other, *command)
+    assert first.wait(60) == 0
+    assert "waiting to take it over" in output and "taken over" in output and "epoch" not in output
+    assert (
+        same(project)
+        and (other / RUN / "weights.pt").read_bytes() == (project / RUN / "weights.pt").read_bytes()
+    )
+
+
+@pytest.mark.slow
 def test_another_parameter_does_not_resume_the_old_run(project):
     finish(project, "-m", "dvc", "repro")
-    before = set(project.glob("checkpoints/*.pt"))
+    before = set(project.glob("checkpoints/*.json"))
     change(project, train={"lr": 0.001})
     output = finish(project, "-m", "stages.train", "mpii", "hrnet_small-s0")
-    assert "going on" not in output and set(project.glob("checkpoints/*.pt")) - before
+    assert "epoch 1/12" in output and len(set(project.glob("checkpoints/*.json")) - before) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a training outlives its DVC")

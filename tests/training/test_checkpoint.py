@@ -21,6 +21,13 @@ def test_a_second_trainer_is_turned_away(tmp_path):
         pass
 
 
+def test_a_trainer_that_waits_gets_the_run_once_it_is_free(tmp_path):
+    with Checkpoint(tmp_path, "a"):
+        second = Checkpoint(tmp_path, "a")
+        assert not second.hold()
+    assert second.hold() and not Checkpoint(tmp_path, "a").hold()
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     with Checkpoint(tmp_path, "a") as checkpoint:
         checkpoint.save({"step": 1})
@@ -58,15 +65,3 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
         with Checkpoint(tmp_path, "a") as checkpoint:
             state = checkpoint.load()
         assert (state["same"] == state["step"]).all()
-
-
-def test_a_result_stays_until_the_lock_records_it(tmp_path):
-    lock = tmp_path / "dvc.lock"
-    lock.write_text("md5: 0123\n")
-    with Checkpoint(tmp_path / "checkpoints", "a") as checkpoint:
-        checkpoint.finish({"weights": {"x": torch.ones(1)}}, "abcdef")
-        checkpoint.forget([lock])
-        assert checkpoint.load()["result"]["weights"]["x"] == 1
-        lock.write_text("md5: 0123\nmd5: abcdef\n")
-        checkpoint.forget([lock])
-        assert checkpoint.load() is None
