@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all profile mlflow lint requirements bench bench-gpu
+.PHONY: help repro test test-all profile mlflow crate lint requirements bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -37,6 +37,15 @@ profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the 
 mlflow: $(INSTALLED) ## Show the runs side by side in a browser, at PORT=5000
 	@echo "Losses and weights of the runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?compareRunsMode=CHART"
 	mlflow ui --port $(PORT) --backend-store-uri sqlite:///mlflow.db
+
+# roc-validator wants older versions of click and rich than other packages here.
+CRATE := .venv/crate/bin/python
+$(CRATE):
+	$(PYTHON) -m venv .venv/crate
+	$@ -m pip install --quiet roc-validator==0.13.0
+
+crate: $(INSTALLED) $(CRATE) ## Check reports/ro-crate-metadata.json, where everything came from, by roc-validator
+	$(CRATE) tests/report/validator.py reports .venv/lib/python3.*/site-packages/rocrate/data/ro-crate.jsonld
 
 bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation on the CPU, in minutes
 	python -m benchmarks.loader

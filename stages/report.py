@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline import params
-from pipeline.report import environment, page
+from pipeline.report import crate, environment, page
 from pipeline.report.results import Results, remove_stale
 from stages import main
 
@@ -14,6 +14,11 @@ def report() -> None:
         print(f"report: removed {folder}, which params.yaml does not name; DVC's cache keeps it", flush=True)
     out = Path("reports")
     page.write(Results(p), out)
+    try:
+        crate.write(out, p)
+    except ValueError as error:
+        # By hand it may read what no stage of DVC wrote.
+        print(f"report: nothing written on where it came from: {error}", flush=True)
     environment.write(out / "environment.html", p)
     print(f"report: {out / 'index.html'}", flush=True)
 

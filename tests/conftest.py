@@ -72,6 +72,14 @@ def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: par
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A workspace as `dvc repro` leaves it, which no test may spoil."""
+    from tests import finished
+
+    return finished.finished(tmp_path_factory.mktemp("finished") / "workspace")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Real archives and official outputs beside the checkout; tests that need them skip without them."""
     folder = ROOT.parent / "shared"

@@ -16,7 +16,7 @@ ROOMS = """
 arrays keypoints variants networks paths
 people
 metrics
-files
+files lock
 datasets.archive datasets.elsewhere datasets.matlab datasets.transfer datasets.store
 datasets.formats
 datasets

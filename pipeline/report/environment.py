@@ -5,7 +5,7 @@ import json
 import platform
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,16 +14,16 @@ from pipeline import paths
 from pipeline.params import Params
 from pipeline.runs import named_by
 
-_PACKAGES = (
+# Those that compute what is measured and drawn.
+COMPUTING = (
     "torch",
     "numpy",
     "scipy",
     "pandas",
     "opencv-python-headless",
+    "simplejpeg",
     "pycocotools",
     "matplotlib",
-    "dvc",
-    "mlflow",
 )
 
 
@@ -37,7 +37,7 @@ def write(path: Path, params: Params) -> None:
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": packages(*COMPUTING, "dvc", "mlflow"),
         "mlflow": _mlflow({(run.dataset, run.name) for run in named_by(params)}),
     }
     text = html.escape(json.dumps(facts, indent=2), quote=False)
@@ -45,6 +45,15 @@ def write(path: Path, params: Params) -> None:
         f'<!doctype html><meta charset="utf-8"><title>This copy of the report</title>\n<pre>{text}</pre>\n'
         '<script>parent.postMessage(JSON.parse(document.querySelector("pre").textContent), "*")</script>\n'
     )
+
+
+def packages(*names: str) -> dict[str, str]:
+    """The versions of the packages that are installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _time(seconds: float) -> str:
@@ -56,13 +65,6 @@ def _commit() -> str | None:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
         return None
 
 
