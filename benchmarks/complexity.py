@@ -21,11 +21,12 @@ from torch import nn
 
 from benchmarks import results
 from pipeline import params
+from pipeline.datasets import DATASETS
 from pipeline.models import build, complexity
 from pipeline.networks import NETWORKS
 from pipeline.ranks import Ranks, place
 
-JOINTS = {(256, 192): 17, (256, 256): 16}
+DATASETS_AT = {(256, 192): "coco", (256, 256): "mpii"}
 WARMUP = 2
 COLUMNS = {
     "network": "{:>18}",
@@ -61,8 +62,9 @@ def measure(names: list[str], options: argparse.Namespace) -> list[dict[str, str
     p = params.load(Path("profiles") / "demo.yaml")
     device = Ranks.join(options.device).device
     shuffle, rows = random.Random(0), []
-    for size, joints in JOINTS.items():
-        nets = {name: build(name, joints, model=p.model, guidance=p.guidance).eval() for name in names}
+    for size, dataset in DATASETS_AT.items():
+        keypoints = DATASETS[dataset].KEYPOINTS
+        nets = {name: build(name, keypoints, model=p.model, guidance=p.guidance).eval() for name in names}
         rows += [costs(name, net, size) for name, net in nets.items()]
         nets = {name: place(net, device) for name, net in nets.items()}
         image = torch.randn(options.batch, 3, *size, generator=torch.Generator().manual_seed(0))

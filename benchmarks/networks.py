@@ -60,8 +60,8 @@ def train(name: str, p: params.Params, root: Path) -> dict[str, str | int | floa
     with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder), name) as checkpoint:
         history = loop.train(task, checkpoint, Ranks.join("cpu")).history
     seconds = time.perf_counter() - start
-    joints = DATASETS[DATASET].KEYPOINTS.count
-    cost = complexity.count(skeleton(name, joints, model=p.model, guidance=None), p.input.size)
+    keypoints = DATASETS[DATASET].KEYPOINTS
+    cost = complexity.count(skeleton(name, keypoints, model=p.model, guidance=None), p.input.size)
     losses = [row["loss_key"] for row in history if row.get("loss_key") is not None]
     accuracies = [row["accuracy"] for row in history if row.get("accuracy") is not None]
     return {

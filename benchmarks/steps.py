@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from pipeline import models, params, profiles, runs
+from pipeline.datasets import DATASETS
 from pipeline.ranks import Ranks, choose_algorithms
 from pipeline.training.step import Execution, Step
 
-JOINTS = 17
+DATASET = "coco"
 
 
 def settings(size: tuple[int, int], guided: bool, **train) -> runs.Settings:
@@ -38,13 +39,13 @@ def build(
     choose_algorithms(execution.deterministic if execution else chosen.training.train.deterministic)
     net = models.build(
         network,
-        JOINTS,
+        DATASETS[DATASET].KEYPOINTS,
         model=chosen.model,
         guidance=chosen.guided.guidance if chosen.guided else None,
         ablation=ablation,
     )
     radius = 5 if guided else None
-    run = runs.Run(dataset="coco", model=network, radius=radius, seed=0, ablation=ablation)
+    run = runs.Run(dataset=DATASET, model=network, radius=radius, seed=0, ablation=ablation)
     step = Step(net, run, chosen, Ranks(0, 1, device), steps_per_epoch=10**6, execution=execution)
     step.network.train()
     return step
@@ -58,12 +59,18 @@ def batch(people: int, size: tuple[int, int], device: torch.device) -> dict[str,
         "input": torch.randint(0, 256, (people, *size, 3), dtype=torch.uint8, generator=generator),
         "centres": torch.stack(
             [
-                torch.randint(0, side // 4, (people, JOINTS), dtype=torch.int32, generator=generator)
+                torch.randint(
+                    0,
+                    side // 4,
+                    (people, DATASETS[DATASET].KEYPOINTS.count),
+                    dtype=torch.int32,
+                    generator=generator,
+                )
                 for side in (width, height)
             ],
             -1,
         ),
-        "labelled": torch.ones(people, JOINTS, dtype=torch.bool),
+        "labelled": torch.ones(people, DATASETS[DATASET].KEYPOINTS.count, dtype=torch.bool),
     }
     return {key: value.pin_memory() for key, value in crops.items()} if device.type == "cuda" else crops
 

@@ -1,4 +1,4 @@
-"""What a dataset's joints are: names, mirror pairs, limbs to draw."""
+"""What a dataset's joints are: names, mirror pairs, what to draw, the larger parts that they make."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,16 @@ class Keypoints:
 
     names: K joint names in the order of the labels.
     flip_pairs: joints that change places in the mirror image.
-    skeleton: limbs, as pairs of joints, for drawing.
+    skeleton: pairs of joints, for drawing.
+    bones: pairs of joints that are a part of the body; limbs: bones, by their places among them, that are a larger
+    one. Compositional models predict both; empty: unknown.
     """
 
     names: tuple[str, ...]
     flip_pairs: tuple[tuple[int, int], ...]
     skeleton: tuple[tuple[int, int], ...]
+    bones: tuple[tuple[int, int], ...] = ()
+    limbs: tuple[tuple[int, ...], ...] = ()
 
     @property
     def count(self) -> int:

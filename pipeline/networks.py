@@ -20,6 +20,7 @@ class Network:
     imagenet: where its backbone's ImageNet weights are published; the digits in a name are its sha256's first.
     backbone: of a guided network, the same one without guidance, against which it is measured.
     row: of the paper's tables, the key of the row under which it stands, after which all of its kind stand.
+    body_parts: whether it predicts the dataset's bones and limbs too, which are then drawn for it.
     hard_joints: so many of a person's joints, the hardest of each step, train the last output; None: all.
     settled: in what it departs from its paper, or what its paper leaves open; docs/networks.md tells the whole.
     """
@@ -30,6 +31,7 @@ class Network:
     imagenet: str | None = None
     backbone: str | None = None
     row: str = ""
+    body_parts: bool = False
     hard_joints: int | None = None
     settled: str = ""
 
@@ -126,16 +128,18 @@ NETWORKS = {
     "dlcm": Network(
         title="DLCM",
         family="dlcm",
-        options={"stacks": 5, "features": 256, "stem": 64, "depth": 4, "bones": 12, "limbs": 6},
+        options={"stacks": 5, "features": 256, "stem": 64, "depth": 4},
+        body_parts=True,
         row="dlcm",
-        settled="Bones and limbs have no labels of their own; joints are supervised at each level.",
+        settled="Bones are drawn as straight lines; which they are in COCO is settled here.",
     ),
     "dlcm_small": Network(
         title="DLCM (small)",
         family="dlcm",
-        options={"stacks": 5, "features": 48, "stem": 8, "depth": 3, "bones": 12, "limbs": 6},
+        options={"stacks": 5, "features": 48, "stem": 8, "depth": 3},
+        body_parts=True,
         row="dlcm",
-        settled="Bones and limbs have no labels of their own; joints are supervised at each level.",
+        settled="Bones are drawn as straight lines; which they are in COCO is settled here.",
     ),
     "cpn": Network(
         title="CPN ResNet-50",

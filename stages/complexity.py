@@ -16,9 +16,8 @@ def complexity() -> None:
     p, rows = params.load(), []
     names = [name for name in NETWORKS if not name.endswith("_small")]
     for dataset in paper.datasets():
-        joints = DATASETS[dataset].KEYPOINTS.count
         for name in names:
-            network = skeleton(name, joints, model=p.model, guidance=p.guidance)
+            network = skeleton(name, DATASETS[dataset].KEYPOINTS, model=p.model, guidance=p.guidance)
             for size in SIZES:
                 cost = counting.count(network, size)
                 rows.append(

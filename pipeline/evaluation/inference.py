@@ -51,7 +51,7 @@ def build(record: Record) -> nn.Module:
     guided = record.used.guided
     return models.build(
         record.run.model,
-        record.joints,
+        DATASETS[record.run.dataset].KEYPOINTS,
         model=record.used.model,
         guidance=guided.guidance if guided else None,
         ablation=record.run.ablation,

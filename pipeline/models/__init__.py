@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from pipeline.keypoints import Keypoints
 from pipeline.models import cpn, dlcm, empose, hourglass, hrnet, prab, pyranet, resnet
 from pipeline.models import guidance as guidance_
 from pipeline.models.blocks import Choices, Output, initialise
@@ -14,7 +15,7 @@ from pipeline.variants import VARIANTS, variant
 
 __all__ = ["FAMILIES", "Output", "build", "skeleton"]
 
-FAMILIES: dict[str, Callable[[Network, int, Choices], nn.Module]] = {
+FAMILIES: dict[str, Callable[[Network, Keypoints, Choices], nn.Module]] = {
     "hrnet": hrnet.build,
     "sg_hrnet": guidance_.build,
     "pose_resnet": resnet.build,
@@ -29,7 +30,7 @@ FAMILIES: dict[str, Callable[[Network, int, Choices], nn.Module]] = {
 
 def build(
     name: str,
-    joints: int,
+    keypoints: Keypoints,
     *,
     model: Model,
     guidance: Guidance | None,
@@ -43,14 +44,14 @@ def build(
     alike. Raises ValueError for an unknown name, or an ablation of a network without guidance.
     """
     # Shapes first and values after: otherwise PyTorch draws its own from global state, to be thrown away.
-    net = skeleton(name, joints, model=model, guidance=guidance, ablation=ablation)
+    net = skeleton(name, keypoints, model=model, guidance=guidance, ablation=ablation)
     net.to_empty(device="cpu")
     initialise(net, seed)
     return net
 
 
 def skeleton(
-    name: str, joints: int, *, model: Model, guidance: Guidance | None, ablation: str | None = None
+    name: str, keypoints: Keypoints, *, model: Model, guidance: Guidance | None, ablation: str | None = None
 ) -> nn.Module:
     """A network without values, on the meta device: what it costs and gives follows from shapes. As `build`."""
     if name not in NETWORKS:
@@ -61,4 +62,4 @@ def skeleton(
             f"ablation {ablation!r} of {name}: it must be one of {', '.join(VARIANTS)}, of a guided network"
         )
     with torch.device("meta"):
-        return FAMILIES[network.family](network, joints, Choices(model, guidance, variant(ablation)))
+        return FAMILIES[network.family](network, keypoints, Choices(model, guidance, variant(ablation)))

@@ -19,12 +19,14 @@ class Output(NamedTuple):
 
     heatmaps: (B, K, h, w), its prediction. map_logits: (B, 4, h, w), those of a guided network's four maps.
     earlier: heatmaps of the same shape that a network with several outputs makes on its way, first to last; each
-    is supervised like the prediction. quality: (B,), a network's own estimate of its pose's OKS.
+    is supervised like the prediction. levels: of each of `earlier`, where some also predict parts of the body behind
+    their K joints: 0 none, 1 bones, 2 limbs. quality: (B,), a network's own estimate of its pose's OKS.
     """
 
     heatmaps: Tensor
     map_logits: Tensor | None = None
     earlier: tuple[Tensor, ...] = ()
+    levels: tuple[int, ...] = ()
     quality: Tensor | None = None
 
 

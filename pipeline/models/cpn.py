@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Bottleneck, Choices, Output, conv_bn
 from pipeline.models.resnet import LAYERS, ResNet
 from pipeline.networks import Network
@@ -95,7 +96,7 @@ def _bottleneck(into: int, out: int) -> Bottleneck:
     return Bottleneck(into, out // 2, expansion=2)
 
 
-def build(network: Network, joints: int, choices: Choices) -> CPN:
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> CPN:
     options = network.options
     layers = LAYERS[options["depth"]] if "depth" in options else (options["blocks"],) * 4
-    return CPN(layers, options["trunk"], options["width"], joints)
+    return CPN(layers, options["trunk"], options["width"], keypoints.count)

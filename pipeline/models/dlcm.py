@@ -2,7 +2,7 @@
 
 A body is joints, joints make bones, bones make limbs: hourglasses go up these levels and down again, each predicting
 its level's parts, with the joints beside them. On the way down, an hourglass also receives what its level said on
-the way up. Which parts there are is of the dataset; the published numbers of parts are of 16 joints.
+the way up. Which parts there are is of the dataset (`Keypoints.bones`, `Keypoints.limbs`).
 """
 
 from typing import cast
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models import hourglass
 from pipeline.models.blocks import Choices, Output, check_image
 from pipeline.networks import Network
@@ -48,7 +49,7 @@ class DLCM(nn.Module):
         # At the higher levels the joints, then the parts.
         up = [joints, *(joints + count for count in parts)]
         maps = [*up, *up[-2::-1]]
-        self.joints, self.levels = joints, len(up)
+        self.levels = len(up)
         self.stem = Stem(size.stem, size.features)
         self.recall = nn.ModuleList(
             hourglass.Residual(size.features, size.features - count) for count in maps[self.levels :]
@@ -75,9 +76,12 @@ class DLCM(nn.Module):
                 x_BChw = torch.cat([maps[level], recalled_BChw], dim=1)
             maps_BMhw, x_BChw = predict(x_BChw, glass(x_BChw))
             maps.append(maps_BMhw)
-        return Output(maps[-1], earlier=tuple(maps_BMhw[:, : self.joints] for maps_BMhw in maps[:-1]))
+        climb = range(self.levels)
+        return Output(maps[-1], earlier=tuple(maps[:-1]), levels=(*climb, *climb[-2:0:-1]))
 
 
-def build(network: Network, joints: int, choices: Choices) -> DLCM:
-    parts = network.options["bones"], network.options["limbs"]
-    return DLCM(hourglass.Size.of(network), joints, parts)
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> DLCM:
+    parts = len(keypoints.bones), len(keypoints.limbs)
+    if not all(parts):
+        raise ValueError("dlcm predicts bones and limbs: name them in the KEYPOINTS of the dataset's module")
+    return DLCM(hourglass.Size.of(network), keypoints.count, parts)

@@ -9,6 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Choices, Output, conv_bn
 from pipeline.models.hrnet import HRNet, Size, size_of
 from pipeline.networks import Network
@@ -62,6 +63,6 @@ class EMpose(HRNet):
         return Output(self.final_layer(self.head(x_BChw)), quality=self.quality(x_BChw))
 
 
-def build(network: Network, joints: int, choices: Choices) -> EMpose:
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> EMpose:
     size = size_of(network, choices.model)
-    return EMpose(size, joints, choices.model.fuse_upsample, network.options["hidden"])
+    return EMpose(size, keypoints.count, choices.model.fuse_upsample, network.options["hidden"])

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Choices, Output
 from pipeline.models.hrnet import HRNet, Size, enter, size_of
 from pipeline.networks import Network
@@ -80,17 +81,17 @@ class SGHRNet(HRNet):
         return Output(self.final_layer(x_BChw), torch.cat(logits, dim=1))
 
 
-def build(network: Network, joints: int, choices: Choices) -> HRNet:
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> HRNet:
     """The guided network as params.yaml's guidance and the variant say; without guidance HRNet, fused alike."""
     guidance, variant = choices.guidance, choices.variant
     if guidance is None:
         raise ValueError("a guided network needs the parameters `guidance`")
     size = size_of(network, choices.model)
     if not variant.guided:
-        return HRNet(size, joints, upsample=guidance.fuse_upsample)
+        return HRNet(size, keypoints.count, upsample=guidance.fuse_upsample)
     return SGHRNet(
         size,
-        joints,
+        keypoints.count,
         upsample=guidance.fuse_upsample,
         apply=variant.apply or guidance.apply,
         attention=variant.attention,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Choices, Output, check_image
 from pipeline.networks import Network
 
@@ -169,5 +170,5 @@ def start_as_torch7(net: nn.Module, generator: torch.Generator) -> None:
                 module.bias.uniform_(-bound, bound, generator=generator)
 
 
-def build(network: Network, joints: int, choices: Choices) -> StackedHourglass:
-    return StackedHourglass(Size.of(network), joints)
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> StackedHourglass:
+    return StackedHourglass(Size.of(network), keypoints.count)

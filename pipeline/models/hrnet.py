@@ -13,6 +13,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import (
     BasicBlock,
     Bottleneck,
@@ -143,8 +144,8 @@ def size_of(network: Network, model: Model) -> Size:
     return Size(small.width, small.stem, small.bottlenecks, small.modules, small.blocks)
 
 
-def build(network: Network, joints: int, choices: Choices) -> HRNet:
-    return HRNet(size_of(network, choices.model), joints, upsample=choices.model.fuse_upsample)
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> HRNet:
+    return HRNet(size_of(network, choices.model), keypoints.count, upsample=choices.model.fuse_upsample)
 
 
 def enter(transition: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import BasicBlock, Choices
 from pipeline.models.hrnet import HRNet, size_of
 from pipeline.networks import Network
@@ -51,6 +52,6 @@ class AttentionBlock(BasicBlock):
         return cast(Tensor, self.attention(super().residual(x_BCHW)))
 
 
-def build(network: Network, joints: int, choices: Choices) -> HRNet:
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> HRNet:
     size = size_of(network, choices.model)
-    return HRNet(size, joints, choices.model.fuse_upsample, block=AttentionBlock)
+    return HRNet(size, keypoints.count, choices.model.fuse_upsample, block=AttentionBlock)

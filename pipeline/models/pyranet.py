@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models import hourglass
 from pipeline.models.blocks import Choices, Output, check_image
 from pipeline.networks import Network
@@ -145,5 +146,5 @@ def _skip(into: int, out: int, project: bool) -> nn.Module:
     return nn.Sequential(*_norm(into), nn.Conv2d(into, out, 1))
 
 
-def build(network: Network, joints: int, choices: Choices) -> PyraNet:
-    return PyraNet(hourglass.Size.of(network), joints)
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> PyraNet:
+    return PyraNet(hourglass.Size.of(network), keypoints.count)

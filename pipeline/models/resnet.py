@@ -7,6 +7,7 @@ torchvision's ResNet.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Bottleneck, Choices, Output, bottlenecks, check_image
 from pipeline.networks import Network
 
@@ -68,5 +69,5 @@ class PoseResNet(ResNet):
         return Output(self.final_layer(self.deconv_layers(self.features(image_B3HW)[-1])))
 
 
-def build(network: Network, joints: int, choices: Choices) -> PoseResNet:
-    return PoseResNet(network.options["depth"], joints)
+def build(network: Network, keypoints: Keypoints, choices: Choices) -> PoseResNet:
+    return PoseResNet(network.options["depth"], keypoints.count)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pipeline import loader, models
 from pipeline.arrays import Array
+from pipeline.datasets import DATASETS
 from pipeline.params import Compute
 from pipeline.people import People
 from pipeline.ranks import Ranks, choose_algorithms
@@ -115,7 +116,7 @@ class _Training:
         guided = task.settings.guided
         network = models.build(
             task.run.model,
-            task.train.joints.shape[1],
+            DATASETS[task.run.dataset].KEYPOINTS,
             model=task.settings.model,
             guidance=guided.guidance if guided else None,
             ablation=task.run.ablation,

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.codec.parts import Target
 from pipeline.models import Output
 
 QUALITY = 1 / 2000
@@ -39,18 +41,23 @@ def keypoint_loss(
     weight_BK: Tensor,
     reduction: str = "mean",
     hard_joints: int | None = None,
+    parts: Sequence[Target] = (),
 ) -> Tensor:
     """Eq. 5 of each of a network's outputs, added up: a float32 scalar. Raises ValueError as heatmap_loss.
 
-    hard_joints: so many joints of each person, the hardest, count in the last output's; None: all. A network that
-    predicts its pose's quality learns that too.
+    hard_joints: so many joints of each person, the hardest, count in the last output's; None: all. parts: targets and
+    weights of the bones, and of the limbs, for a network that predicts them behind the joints; an output's loss is then
+    that of all its maps alike. A network that predicts its pose's quality learns that too.
     """
     if hard_joints is None:
         loss = heatmap_loss(output.heatmaps, target_BKHW, weight_BK, reduction)
     else:
         loss = hard_heatmap_loss(output.heatmaps, target_BKHW, weight_BK, hard_joints, reduction)
-    for heatmaps_BKHW in output.earlier:
-        loss = loss + heatmap_loss(heatmaps_BKHW, target_BKHW, weight_BK, reduction)
+    levels = [(target_BKHW, weight_BK)]
+    for maps_BPHW, weight_BP in parts:
+        levels.append((torch.cat([target_BKHW, maps_BPHW], 1), torch.cat([weight_BK, weight_BP], 1)))
+    for heatmaps_BMHW, level in zip(output.earlier, output.levels or [0] * len(output.earlier), strict=True):
+        loss = loss + heatmap_loss(heatmaps_BMHW, *levels[level], reduction)
     if output.quality is not None:
         loss = loss + QUALITY * quality_loss(output.quality, output.heatmaps, target_BKHW, weight_BK)
     return loss

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import loader
-from pipeline.codec import crop, heatmap, segmentation
+from pipeline.codec import crop, heatmap, parts, segmentation
+from pipeline.datasets import DATASETS
 from pipeline.models import Output
 from pipeline.networks import NETWORKS
 from pipeline.params import Train
@@ -44,12 +45,14 @@ class Execution:
 
 
 class Prepared(NamedTuple):
-    """A batch as the losses need it, on the device: the map is None of a network without guidance."""
+    """A batch as the losses need it, on the device: the map is None of a network without guidance; body_parts: what a
+    network that predicts bones and limbs learns them from."""
 
     input_BCHW: Tensor
     target_BKhw: Tensor
     weight_BK: Tensor
     map_Bhw: Tensor | None
+    body_parts: tuple[parts.Target, ...] = ()
 
 
 class Losses(NamedTuple):
@@ -106,13 +109,24 @@ class Step:
             batch[key].to(self.device, non_blocking=True) for key in ("input", "centres", "labelled")
         )
         size = self.heatmap_size
-        target_BKhw, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, self.training.heatmap.sigma)
+        target_BKhw, weight_BK, drawn = self.targets(centres_BK2, labelled_BK)
         map_Bhw = None
         if self.guided and self.run.guided:
             distance = self.guided.segmentation.distance
             map_Bhw = segmentation.encode(centres_BK2, labelled_BK, size, self._radius, distance)
         input_BCHW = loader.normalise(input_BHWC).contiguous(memory_format=self.layout)
-        return Prepared(input_BCHW, target_BKhw, weight_BK, map_Bhw)
+        return Prepared(input_BCHW, target_BKhw, weight_BK, map_Bhw, drawn)
+
+    def targets(
+        self, centres_BK2: Tensor, labelled_BK: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[parts.Target, ...]]:
+        """Heatmaps of the joints (Eq. 3) and their weights; of a network that predicts them also the parts'."""
+        size, sigma = self.heatmap_size, self.training.heatmap.sigma
+        target_BKhw, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, sigma)
+        if not NETWORKS[self.run.model].body_parts:
+            return target_BKhw, weight_BK, ()
+        keypoints = DATASETS[self.run.dataset].KEYPOINTS
+        return target_BKhw, weight_BK, parts.encode(centres_BK2, labelled_BK, size, sigma, keypoints)
 
     def update(self, batch: Prepared, number: int, lr: float) -> Losses:
         """Forward (Eq. 4), losses (Eqs. 5 to 7), backward, Adam, weights of the next step (Eqs. 8 to 10)."""
@@ -121,8 +135,9 @@ class Step:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.execution.bfloat16):
             output = self.forward(batch.input_BCHW)
         reduction = self.training.reduction
+        hard_joints = NETWORKS[self.run.model].hard_joints
         loss_key = keypoint_loss(
-            output, batch.target_BKhw, batch.weight_BK, reduction, NETWORKS[self.run.model].hard_joints
+            output, batch.target_BKhw, batch.weight_BK, reduction, hard_joints, batch.body_parts
         )
         weights = rates = None
         if batch.map_Bhw is None or output.map_logits is None:

@@ -42,8 +42,9 @@ def validate(
         centres_BK2, labelled_BK = batch["centres"].to(device), batch["labelled"].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=step.execution.bfloat16):
             output = step.network(loader.normalise(batch["input"].to(device)))
-        target_BKhw, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, training.heatmap.sigma)
-        totals[0] += len(rows) * keypoint_loss(output, target_BKhw, weight_BK, training.reduction)
+        target_BKhw, weight_BK, parts = step.targets(centres_BK2, labelled_BK)
+        loss = keypoint_loss(output, target_BKhw, weight_BK, training.reduction, parts=parts)
+        totals[0] += len(rows) * loss
         if maps is not None and output.map_logits is not None:
             predicts_maps = True
             truth_Bhw = torch.from_numpy(segmentation.unpack(maps[rows], size)).to(device)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.datasets import DATASETS
 from pipeline.models import build, skeleton
+
+KEYPOINTS = {entry.KEYPOINTS.count: entry.KEYPOINTS for entry in DATASETS.values()}
 
 
 def parameters(
@@ -29,7 +32,7 @@ def make():
     """Build a network by name; the keywords of `parameters`, `ablation` and `seed` change it."""
 
     def make(name, joints=17, ablation=None, seed=0, **changes):
-        return build(name, joints, ablation=ablation, seed=seed, **parameters(**changes))
+        return build(name, KEYPOINTS[joints], ablation=ablation, seed=seed, **parameters(**changes))
 
     return make
 
@@ -39,7 +42,7 @@ def shape():
     """The same without values, on the meta device."""
 
     def shape(name, joints=17, ablation=None, **changes):
-        return skeleton(name, joints, ablation=ablation, **parameters(**changes))
+        return skeleton(name, KEYPOINTS[joints], ablation=ablation, **parameters(**changes))
 
     return shape
 

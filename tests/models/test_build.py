@@ -29,8 +29,12 @@ def test_every_network_gives_heatmaps_at_a_quarter(name, shape):
         with torch.no_grad():
             output = net(torch.empty(2, 3, height, width, device="meta"))
         size = (height // 4, width // 4)
-        for heatmaps in (output.heatmaps, *output.earlier):
-            assert heatmaps.shape == (2, joints, *size)
+        # DLCM's, with LSP's bones and limbs behind the joints.
+        parts = (0, 9, 5)
+        levels = output.levels or [0] * len(output.earlier)
+        assert output.heatmaps.shape == (2, joints, *size)
+        for heatmaps, level in zip(output.earlier, levels, strict=True):
+            assert heatmaps.shape == (2, joints + parts[level], *size)
         if NETWORKS[name].backbone is not None:
             assert output.map_logits.shape == (2, 4, *size)
         else:

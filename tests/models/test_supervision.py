@@ -69,6 +69,31 @@ def test_mining_leaves_earlier_outputs_alone(case):
     )
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_bones_and_limbs_train_with_the_joints_of_their_level(reduction, case):
+    heatmaps, target, weight = case
+    generator = torch.Generator().manual_seed(1)
+    bones, limbs = torch.rand(5, 3, 8, 6, generator=generator), torch.rand(5, 2, 8, 6, generator=generator)
+    bone_weight, limb_weight = torch.ones(5, 3), torch.tensor([[1.0, 0.0]]).expand(5, 2)
+    earlier = (
+        heatmaps,
+        torch.rand(5, 7, 8, 6, generator=generator),
+        torch.rand(5, 6, 8, 6, generator=generator),
+    )
+    output = Output(heatmaps, earlier=earlier, levels=(0, 1, 2))
+    parts = [(bones, bone_weight), (limbs, limb_weight)]
+    loss = keypoint_loss(output, target, weight, reduction, parts=parts)
+    joints = 2 * heatmap_loss(heatmaps, target, weight, reduction)
+    with_bones = heatmap_loss(
+        earlier[1], torch.cat([target, bones], 1), torch.cat([weight, bone_weight], 1), reduction
+    )
+    # The second limb has no label.
+    error = torch.cat([(earlier[2][:, :4] - target) * weight[..., None, None], earlier[2][:, 4:] - limbs], 1)
+    error[:, 5] = 0
+    with_limbs = 0.5 * error.square().mean() if reduction == "mean" else error.square().sum() / 5
+    assert torch.allclose(loss, joints + with_bones + with_limbs)
+
+
 def at(points, size=(16, 12)):
     """Heatmaps (1, K, h, w) with one bright pixel at each (x, y)."""
     heatmaps = torch.zeros(1, len(points), *size)

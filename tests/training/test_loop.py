@@ -1,6 +1,7 @@
 """Training as section 3.4 describes it, and stopped at any moment."""
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -12,6 +13,7 @@ import torch
 
 from pipeline import loader
 from pipeline.codec import heatmap, segmentation
+from pipeline.datasets import DATASETS
 from pipeline.ranks import Ranks
 from pipeline.training import history, loop
 from pipeline.training.checkpoint import Checkpoint
@@ -229,3 +231,17 @@ def test_float32_is_no_tf32(make_task, tmp_path, deterministic):
     assert "tf32" not in (
         torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
     )  # fmt: skip
+
+
+def test_a_network_of_bones_and_limbs_trains_and_validates_on_them(make_task, tmp_path):
+    task = make_task(radius=None, train={"epochs": 1, "lr_drops": []})
+    task = dataclasses.replace(task, run=task.run.model_copy(update={"model": "dlcm_small"}))
+    result = run(task, tmp_path)
+    start = loop.models.build(
+        "dlcm_small", DATASETS["mpii"].KEYPOINTS, model=task.settings.model, guidance=None
+    )
+    for level, parts in ((1, 12), (2, 6), (3, 12)):
+        name = f"predict.{level}.score.weight"
+        trained, fresh = result.weights[name][-parts:], start.state_dict()[name][-parts:]
+        assert trained.shape[0] == parts and (trained != fresh).flatten(1).any(1).all()
+    assert result.history[-1]["val_loss_key"] > 0

@@ -31,6 +31,11 @@ KEYPOINTS = Keypoints(
         (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9),
         (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
     ),
+    # DLCM's authors name none for these joints: legs and arms as theirs, and the two sides of the face.
+    bones=(
+        (16, 14), (14, 12), (11, 13), (13, 15), (0, 2), (2, 4), (0, 1), (1, 3), (10, 8), (8, 6), (5, 7), (7, 9),
+    ),
+    limbs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
 )  # fmt: skip
 METRIC = OKS(
     KEYPOINTS,

@@ -30,6 +30,11 @@ KEYPOINTS = Keypoints(
         (0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (10, 11), (11, 12), (12, 7),
         (7, 13), (13, 14), (14, 15),
     ),
+    # As in DLCM's code: legs, hips, neck and head, arms.
+    bones=(
+        (0, 1), (1, 2), (3, 4), (4, 5), (2, 6), (3, 6), (7, 8), (8, 9), (10, 11), (11, 12), (13, 14), (14, 15),
+    ),
+    limbs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
 )  # fmt: skip
 # As in HRNet's code the head is the head's top alone; the neck is in no column, but in the mean.
 METRIC = PCKh(

@@ -54,12 +54,12 @@ def _complexity(results: Results, part: Part) -> tuple[list[dict[str, float]], s
     # Other networks are trained here: count the paper's, which takes the time of importing torch.
     from pipeline.models import build, complexity
 
-    p, joints = results.params, DATASETS[part.dataset].KEYPOINTS.count
+    p, keypoints = results.params, DATASETS[part.dataset].KEYPOINTS
     counts = []
     for name in models:
-        cost = complexity.count(build(name, joints, model=p.model, guidance=p.guidance), size)
+        cost = complexity.count(build(name, keypoints, model=p.model, guidance=p.guidance), size)
         counts.append({"params": cost.params, "gflops": cost.gflops})
-    return counts, f"the networks, {joints} joints"
+    return counts, f"the networks, {keypoints.count} joints"
 
 
 @dataclass(frozen=True)
