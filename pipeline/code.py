@@ -38,6 +38,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.runs:Machine": "it holds on what a run was done",
     "pipeline.runs:Data": "it holds hashes of what DVC follows",
     "pipeline.strict_yaml": "it reads params.yaml, whose values DVC follows",
+    "pipeline.tensors": "it keeps bytes that others make",
     "pipeline.tracking": "MLflow gets what the history holds",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
     "pipeline.training.finished": "it keeps bytes that others make",

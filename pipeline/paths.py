@@ -4,6 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
+WEIGHTS = "weights.safetensors"
+"""A trained network, in its run's folder."""
+
 
 def project_root() -> Path:
     """The main workspace, also from a queued or temporary experiment, which runs in a copy elsewhere.

@@ -1,6 +1,5 @@
 """python -m stages.train DATASET RUN: train one run, named as `runs.named_by` names it."""
 
-import io
 import os
 import sys
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import consumers, files, params, paths, runs, weights
+from pipeline import consumers, files, params, paths, runs, tensors, weights
 from pipeline.arrays import Array
 from pipeline.codec import segmentation
 from pipeline.datasets import DATASETS, sources
@@ -166,10 +165,8 @@ def outputs_of(
     finally:
         # Asked to stop, it leaves within seconds.
         task.tracker.close(ended, timeout=30 if ended else 1)
-    weights = io.BytesIO()
-    torch.save(trained.weights, weights)
     return {
-        "weights.pt": weights.getvalue(),
+        paths.WEIGHTS: tensors.pack(trained.weights),
         "history.csv": history.to_csv(trained.history),
         "run.json": record.model_copy(update={"first_weights": trained.first_weights}).to_json().encode(),
     }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import params, runs
+from pipeline import params, paths, runs
 from pipeline.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +50,7 @@ def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: par
     # Not at the top: most tests need no torch.
     import torch
 
+    from pipeline import tensors
     from pipeline.evaluation import inference
 
     record = runs.Record(
@@ -66,7 +67,7 @@ def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: par
         if parameter.ndim == 4:
             torch.nn.init.kaiming_normal_(parameter, generator=generator)
     folder.mkdir(parents=True)
-    torch.save(network.state_dict(), folder / "weights.pt")
+    (folder / paths.WEIGHTS).write_bytes(tensors.pack(network.state_dict()))
     record.save(folder / "run.json")
     return folder
 

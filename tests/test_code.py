@@ -375,7 +375,7 @@ def recorded(tmp_path_factory):
     dvc(folder, "repro", "code")
     for output in [out.def_path for stage in stages_of(folder) for out in stage.outs]:
         path = folder / output
-        if path.suffix in (".json", ".pt", ".csv"):
+        if path.suffix in (".json", ".safetensors", ".csv"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}")
         elif not path.exists():

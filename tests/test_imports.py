@@ -36,6 +36,7 @@ predicted
 codec
 ranks
 loader drawing
+tensors
 weights
 models
 tracking

@@ -106,6 +106,15 @@ def test_weights_of_another_network_are_refused(tmp_path):
         inference.load(folder)
 
 
+def test_damaged_weights_are_refused_and_the_stage_to_run_again_is_named(tmp_path):
+    folder = run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-1000] ^= 1
+    (folder / "weights.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged: .*run its stage `train` again"):
+        inference.load(folder)
+
+
 def test_every_small_network_can_be_built_from_its_record(tmp_path):
     p = params.load(ROOT / "params.yaml")
     for model, network in NETWORKS.items():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline import loader, models
+from pipeline import loader, models, paths, tensors
 from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap, segmentation
 from pipeline.datasets import DATASETS
@@ -34,11 +34,15 @@ def load(folder: Path) -> tuple[Record, nn.Module]:
     """A trained run: its record and its network with its weights; raises ValueError where the folder holds none."""
     record = Record.load(folder / "run.json")
     network = build(record)
-    file = folder / "weights.pt"
+    file = folder / paths.WEIGHTS
     try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        network.load_state_dict(tensors.read(file))
     except FileNotFoundError:
         raise ValueError(f"{file} is not there: {folder} holds no trained run; train it first") from None
+    except tensors.DamagedError as error:
+        raise ValueError(
+            f"{file} is damaged: {error}; run its stage `train` again with `dvc repro --force`"
+        ) from None
     except RuntimeError as error:
         raise ValueError(
             f"{file} holds weights of another network than its run.json names: {error}"

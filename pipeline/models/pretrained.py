@@ -1,19 +1,20 @@
 """Weights from files: whole pose networks, and backbones trained on ImageNet.
 
 Files hold a state dict of the official code, plain or under the key `state_dict`, with or without the prefix
-that DataParallel or mmpose puts before its names. They are read with weights_only: a file can bring numbers,
-and run nothing.
+that DataParallel or mmpose puts before its names. They are read with weights_only, or are safetensors: a file can
+bring numbers, and run nothing.
 """
 
-import pickle
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pipeline import tensors
 from pipeline.weights import CheckpointError, check_hash, published
 
 PREFIX = re.compile(r"^(module\.)?(backbone\.|(keypoint_)?head\.(?=final_layer|deconv_layers))?")
@@ -90,20 +91,34 @@ def read(path: Path | str) -> dict[str, Tensor]:
     """Names and tensors of a file, on the CPU; raises CheckpointError if it is missing, damaged or other."""
     check_hash(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if Path(path).suffix == ".safetensors":
+            content: Any = tensors.read(Path(path), foreign=True)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged pickle leads to any exception there is.
+    except Exception as error:
         raise CheckpointError(
             f"{path} is damaged, or holds something else than weights; fetch it again"
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise CheckpointError(f"{path} holds no state dict; it must map names to tensors")
-    return {PREFIX.sub("", name): value for name, value in weights.items()}
+    plain: dict[str, str] = {}
+    for name in weights:
+        other = plain.setdefault(PREFIX.sub("", name), name)
+        if other != name:
+            raise CheckpointError(
+                f"{path} holds {other} and {name}, two values for one tensor; leave one of them in it"
+            )
+    return {name: weights[there] for name, there in plain.items()}
 
 
 def _check(expected: dict[str, Tensor], weights: dict[str, Tensor], path: Path | str) -> None:
-    """Compare names and shapes; the first difference is shown with both shapes."""
-    names = [name for name in {**expected, **weights} if not _counts(name)]
+    """Compare names and shapes, of which the first difference is shown with both shapes; then look at the values."""
+    # Files from before PyTorch 0.4.1 lack the counters of batches; nothing here reads them.
+    names = [name for name in {**expected, **weights} if name in weights or not _counts(name)]
     shapes = {name: (_shape(weights.get(name)), _shape(expected.get(name))) for name in names}
     differing = [name for name, (there, here) in shapes.items() if there != here]
     if differing:
@@ -113,6 +128,25 @@ def _check(expected: dict[str, Tensor], weights: dict[str, Tensor], path: Path |
             f"{path} is of another network or another number of joints: "
             f"{differing[0]} is {there} there and {here} here{more}"
         )
+    # After the shapes, since a file of a few bytes can bring a tensor of any size.
+    for name, value in weights.items():
+        if fault := _fault(name, value, expected[name].dtype):
+            raise CheckpointError(f"{path} holds {name} {fault}; fetch it again, or take another file")
+
+
+def _fault(name: str, value: Tensor, dtype: torch.dtype) -> str | None:
+    """What is wrong with a tensor from elsewhere."""
+    if value.layout != torch.strided or value.is_nested:
+        return f"as a sparse or nested tensor ({value.layout}), and a plain one is needed"
+    if value.is_quantized or value.dtype != dtype:
+        return f"as {value.dtype}, and the network has {dtype}"
+    if value.is_meta:
+        return "without its numbers, as a meta tensor"
+    if not value.isfinite().all():
+        return "with values that are no finite numbers"
+    if name.endswith("running_var") and (value < 0).any():
+        return "with a negative variance"
+    return None
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...] | str:
@@ -120,5 +154,4 @@ def _shape(tensor: Tensor | None) -> tuple[int, ...] | str:
 
 
 def _counts(name: str) -> bool:
-    # Files from before PyTorch 0.4.1 lack these counters; nothing here reads them.
     return name.endswith(".num_batches_tracked")

@@ -1,25 +1,34 @@
 """Checkpoints: everything a training needs to go on from where it was, written so that no crash can spoil it.
 
+A checkpoint is a file of tensors with a digest (pipeline/tensors.py). What is no tensor is JSON, as the bytes of one
+more: not in the header, whose size is bounded, since a history may be long.
+
 A checkpoint belongs to a hash of all that determines a run. Another parameter, other data or other code
 is another fingerprint, and never resumes this one. They lie under the main workspace, where queued and
 temporary experiments find them too.
 """
 
 import fcntl
-import io
+import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
+from torch import Tensor
+
+from pipeline import tensors
+
+FACTS = "facts.json"
 
 
 class Busy(ValueError):
     """Another trainer holds this run."""
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a temporary file that takes the place of `path` once it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -42,11 +51,19 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         os.close(folder)
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds: tensors, on the CPU, and what JSON can say."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
 class Checkpoint:
     """The checkpoint of one run; hold it (`with`) to keep any other trainer away from it."""
 
     def __init__(self, folder: Path, key: str):
-        self.folder, self.path = folder, folder / f"{key}.pt"
+        self.folder, self.path = folder, folder / f"{key}.safetensors"
         self._lock = folder / f"{key}.lock"
         self._file: IO[str] | None = None
 
@@ -77,22 +94,20 @@ class Checkpoint:
             self._file.close()
         self._file = None
 
-    def load(self) -> dict[str, Any] | None:
-        """What was saved last, on the CPU, or None at the start of a run."""
+    def load(self) -> Saved | None:
+        """What was saved last, or None at the start of a run; raises ValueError for a file that is damaged."""
         if not self.path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-            return state
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+            kept = tensors.read(self.path)
+            return Saved(kept, json.loads(kept.pop(FACTS).numpy().tobytes()))
+        except (tensors.DamagedError, KeyError) as error:
             raise ValueError(f"{self.path} is damaged ({error}); delete it to start this run anew") from None
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the state; on any failure, a full disk too, the one before stays."""
-        # Through memory, since torch.save does not tell why a file cannot be written.
-        data = io.BytesIO()
-        torch.save(state, data)
-        write_atomically(self.path, data.getbuffer())
+    def save(self, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Replace what was saved; on any failure, a full disk too, the one before stays."""
+        text = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
+        write_atomically(self.path, tensors.pack({**state, FACTS: text}))
 
     def delete(self) -> None:
         """The run has ended, or starts anew."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from pipeline.params import Compute
 from pipeline.people import People
 from pipeline.ranks import Ranks, choose_algorithms
 from pipeline.runs import Run, Settings
-from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.checkpoint import Checkpoint, Saved
 from pipeline.training.history import History, NotFinite, Row
 from pipeline.training.progress import Progress
 from pipeline.training.schedule import Schedule, learning_rate
@@ -106,7 +106,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> Trained:
 class _Training:
     """A training under way: what it is made of, how far it is, and how it is kept."""
 
-    def __init__(self, task: Task, checkpoint: Checkpoint, ranks: Ranks, state: dict[str, Any] | None):
+    def __init__(self, task: Task, checkpoint: Checkpoint, ranks: Ranks, state: Saved | None):
         if task.settings.training is None:
             raise ValueError(f"{task.run.dataset}/{task.run.name} has no parameters to train with")
         self.task, self.checkpoint, self.ranks = task, checkpoint, ranks
@@ -135,15 +135,15 @@ class _Training:
         self.step = Step(network, task.run, task.settings, ranks, self.schedule.steps_per_epoch)
         self.steps = 0
         if state:
-            self.step.load_state_dict(state)
-            self.steps = state["step"]
+            self.step.load_state_dict(state.tensors)
+            self.steps = state.facts["step"]
             print(f"going on from step {self.steps} of {self.schedule.steps}", flush=True)
         self.schedule.start = self.steps
-        task.tracker.start(state["tracking"] if state else None)
+        task.tracker.start(state.facts["tracking"] if state else None)
         self.signals = Signals()
         self.progress = progress = Progress(self.heading, self.schedule, ranks)
         # Nothing here refers back to this object: its loaders end with the last reference to it.
-        rows: list[Row] = state["history"] if state else []
+        rows: list[Row] = state.facts["history"] if state else []
         self.history = History(self.step, rows, lambda row: task.tracker.log(row, progress.rate()))
         size, pin = task.settings.input.size, ranks.device.type == "cuda"
         val_crops = loader.Crops(task.val, task.images, size)
@@ -182,8 +182,8 @@ class _Training:
             if not torch.stack([value.isfinite().all() for value in values]).all():
                 raise self._about(NotFinite(self.steps - 1, ()))
             self.checkpoint.save(
-                self.step.state_dict()
-                | {"step": self.steps, "history": self.history.rows, "tracking": self.task.tracker.run_id}
+                self.step.state_dict(),
+                {"step": self.steps, "history": self.history.rows, "tracking": self.task.tracker.run_id},
             )
         self._saved_at = time.monotonic()
 

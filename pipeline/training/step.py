@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -190,21 +190,36 @@ class Step:
             self.dwa.update(self.epoch_losses / self.steps_per_epoch)
             self.epoch_losses.zero_()
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that going on needs."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "dwa": self.dwa.state_dict(),
-            "epoch_losses": self.epoch_losses,
-        }
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that going on needs, by name; Adam's settings are the parameters', and its learning rate each step's."""
+        state = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            state |= {
+                f"adam/{key}/{name}": value for key, value in self.optimizer.state.get(parameter, {}).items()
+            }
+        state |= {f"dwa/{name}": value for name, value in self.dwa.state_dict().items()}
+        return state | {"epoch_losses": self.epoch_losses}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state_dict, whichever device it is on."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.dwa.load_state_dict(state["dwa"])
+        self.network.load_state_dict(_below("network/", state))
+        self.dwa.load_state_dict(_below("dwa/", state))
         self.epoch_losses.copy_(state["epoch_losses"])
+        adam: dict[int, dict[str, Tensor]] = {}
+        moments = {key: _below(f"adam/{key}/", state) for key in ("exp_avg", "exp_avg_sq")}
+        for number, (name, parameter) in enumerate(self.network.named_parameters()):
+            # A parameter that no loss reached has no state.
+            if (steps := state.get(f"adam/step/{name}")) is not None:
+                # In the parameter's own memory layout: fused Adam walks through all of them side by side.
+                laid_out = {
+                    key: torch.empty_like(parameter).copy_(each[name]) for key, each in moments.items()
+                }
+                adam[number] = {"step": steps, **laid_out}
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": adam})
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _parallel(network: nn.Module, execution: Execution, ranks: Ranks) -> Callable[[Tensor], Output]:

@@ -1,11 +1,16 @@
 """Weights from files: what loads, what is reported, what is refused."""
 
+import contextlib
 import hashlib
+import random
+import re
 from collections import OrderedDict
 
 import pytest
 import torch
+from safetensors import torch as safetensors
 
+from pipeline import tensors
 from pipeline.models.pretrained import load_backbone, load_checkpoint
 from pipeline.weights import CheckpointError
 
@@ -176,6 +181,66 @@ def test_file_that_is_no_state_dict_is_refused(content, source, make, tmp_path):
     with pytest.raises(
         CheckpointError, match=r"pose\.pth (is damaged, or holds something else|holds no state dict)"
     ):
+        load_checkpoint(make("hrnet_small"), path)
+
+
+@pytest.mark.parametrize("load", [load_checkpoint, load_backbone])
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        ("conv1.weight", lambda v: v.index_fill(0, torch.tensor(1), torch.nan), "are no finite numbers"),
+        ("conv1.weight", lambda v: v / 0, "are no finite numbers"),
+        ("conv1.weight", torch.Tensor.half, "as torch.float16, and the network has torch.float32"),
+        ("conv1.weight", torch.Tensor.int, "as torch.int32, and the network has torch.float32"),
+        ("conv1.weight", lambda v: v.to(torch.complex64), "as torch.complex64, and"),
+        ("conv1.weight", torch.Tensor.to_sparse, r"as a sparse or nested tensor \(torch.sparse_coo\)"),
+        ("conv1.weight", lambda v: v.to("meta"), "without its numbers, as a meta tensor"),
+        ("conv1.weight", lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8), "as torch.qint8, and"),
+        ("bn1.running_var", lambda v: -1e-9 - v, "with a negative variance"),
+        ("bn1.num_batches_tracked", torch.Tensor.float, "as torch.float32, and the network has torch.int64"),
+        # A few bytes that stand for a terabyte.
+        ("conv1.weight", lambda v: torch.zeros(1).expand(10**6, 10**6), r"is \(1000000, 1000000\) there"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_tensor_that_no_network_can_have_is_refused(load, name, change, fault, source, make, tmp_path):
+    weights = source.state_dict()
+    torch.save(weights | {name: change(weights[name])}, tmp_path / "pose.pth")
+    with pytest.raises(CheckpointError, match=rf"pose\.pth .*{re.escape(name)} .*{fault}"):
+        load(make("hrnet_small"), tmp_path / "pose.pth")
+
+
+def test_one_tensor_under_two_prefixes_is_refused(source, make, tmp_path):
+    weights = source.state_dict()
+    torch.save(weights | {"module.conv1.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "pose.pth")
+    with pytest.raises(
+        CheckpointError, match=r"pose\.pth holds conv1\.weight and module\.conv1\.weight, two values"
+    ):
+        load_checkpoint(make("hrnet_small"), tmp_path / "pose.pth")
+
+
+@pytest.mark.parametrize("write", [tensors.pack, safetensors.save], ids=["ours", "another's"])
+def test_safetensors_load_and_a_cut_file_is_refused(write, source, make, tmp_path):
+    path = tmp_path / "pose.safetensors"
+    path.write_bytes(write(source.state_dict()))
+    net = make("hrnet_small")
+    load_checkpoint(net, path)
+    assert same(net, source.state_dict())
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"pose\.safetensors is damaged, or holds something else"):
+        load_checkpoint(net, path)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_a_spoiled_file_is_one_sentence_or_loads(number, source, make, tmp_path):
+    path = tmp_path / "pose.pth"
+    torch.save(source.state_dict(), path, _use_new_zipfile_serialization=number % 2 == 0)
+    random_place, data = random.Random(number), bytearray(path.read_bytes())
+    # Names, shapes and opcodes lie in the first part of either form.
+    for _ in range(1 + number % 5):
+        data[random_place.randrange(min(20_000, len(data)))] = random_place.randrange(256)
+    path.write_bytes(data)
+    with contextlib.suppress(CheckpointError):
         load_checkpoint(make("hrnet_small"), path)
 
 

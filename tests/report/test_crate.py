@@ -78,7 +78,11 @@ def test_a_measured_number_leads_to_the_archives_checksum(
     )  # fmt: skip
     assert cell["@id"] in ids(its_row, "variableMeasured")
     found = sources(entities, its_row["@id"])
-    for path in (f"results/{dataset}/{run}/", f"runs/{dataset}/{run}/weights.pt", f"data/{dataset}/people/"):
+    for path in (
+        f"results/{dataset}/{run}/",
+        f"runs/{dataset}/{run}/weights.safetensors",
+        f"data/{dataset}/people/",
+    ):
         assert PROJECT + path in found
     archive = f"{PROJECT}data/archives/{dataset}/a.zip"
     assert archive in found or archive in {

@@ -155,24 +155,24 @@ def test_without_a_detectors_file_the_detected_boxes_stay_empty(place):
 def test_somebody_elses_checkpoint_scores_as_the_run_it_was_copied_from(place):
     workspace("coco")
     stage.evaluate("coco", "hrnet_small-s0")
-    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
-    stage.evaluate("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.safetensors", "theirs.safetensors")
+    stage.evaluate("--weights", "theirs.safetensors", "--model", "hrnet_small", "--dataset", "coco")
     ours, theirs = paths.results("coco", "hrnet_small-s0"), Path("evaluated/coco/theirs")
     assert (ours / "predictions.json").read_bytes() == (theirs / "predictions.json").read_bytes()
     record = runs.Evaluation.load(theirs / "metrics.json").record
     assert record.run.checkpoint == "theirs" and record.run.seed is None and record.machine is None
-    assert record.first_weights.startswith("weights of theirs.pth, sha256 ")
+    assert record.first_weights.startswith("weights of theirs.safetensors, sha256 ")
 
 
 def test_a_checkpoint_that_the_parameters_list_is_a_row_of_the_results(place):
     workspace("coco")
-    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.safetensors", "theirs.safetensors")
     settings = yaml.safe_load(Path("params.yaml").read_text())
     settings["checkpoints"] = [
-        {"name": "official", "dataset": "coco", "model": "hrnet_small", "file": "theirs.pth"}
+        {"name": "official", "dataset": "coco", "model": "hrnet_small", "file": "theirs.safetensors"}
     ]
     Path("params.yaml").write_text(yaml.safe_dump(settings))
-    arguments = ("--weights", "theirs.pth", "--model", "hrnet_small", "--dataset", "coco")
+    arguments = ("--weights", "theirs.safetensors", "--model", "hrnet_small", "--dataset", "coco")
     stage.evaluate(*arguments, "--name", "official")
     record = runs.Evaluation.load(paths.results("coco", "official") / "metrics.json").record
     assert record.run.name == "official" and record.precision is None and not Path("evaluated").exists()
@@ -204,8 +204,8 @@ def test_a_model_that_cannot_be_is_named(place, capsys, model):
 
 def test_a_checkpoint_is_tested_at_the_size_behind_its_networks_name(place):
     workspace("coco")
-    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.pt", "theirs.pth")
-    stage.evaluate("--weights", "theirs.pth", "--model", "hrnet_small-64x64", "--dataset", "coco")
+    shutil.copy(paths.run("coco", "hrnet_small-s0") / "weights.safetensors", "theirs.safetensors")
+    stage.evaluate("--weights", "theirs.safetensors", "--model", "hrnet_small-64x64", "--dataset", "coco")
     out = Path("evaluated/coco/theirs")
     record = runs.Evaluation.load(out / "metrics.json").record
     assert record.settings.input.size == record.run.input == (64, 64)

@@ -21,7 +21,7 @@ stages:
     cmd: python -m stages.train mpii hrnet_small-s0
     deps: [stages/train.py]
     outs:
-      - runs/mpii/hrnet_small-s0/weights.pt
+      - runs/mpii/hrnet_small-s0/weights.safetensors
       - runs/mpii/hrnet_small-s0/history.csv
       - runs/mpii/hrnet_small-s0/run.json
 """
@@ -86,7 +86,7 @@ def trainers(folder: Path) -> list[int]:
 def same(folder: Path) -> bool:
     return all(
         (folder / RUN / name).read_bytes() == (folder / "whole" / name).read_bytes()
-        for name in ("weights.pt", "history.csv", "run.json")
+        for name in ("weights.safetensors", "history.csv", "run.json")
     )
 
 
@@ -97,7 +97,7 @@ def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes
     for victim in ("trainer", "dvc", "both"):
         process = start(project, "-m", "dvc", "repro")
         deadline = time.monotonic() + 60
-        while not list(project.glob("checkpoints/*.pt")) or not trainers(project):
+        while not list(project.glob("checkpoints/*.safetensors")) or not trainers(project):
             assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
             time.sleep(0.02)
         time.sleep(seconds.uniform(0, 3))
@@ -146,7 +146,7 @@ def test_two_workspaces_that_need_one_run_train_it_once(project, tmp_path, monke
     monkeypatch.setenv("DVC_ROOT", str(project))
     command = ["-m", "stages.train", "mpii", "hrnet_small-s0"]
     first = start(project, *command)
-    while not list(project.glob("checkpoints/*.pt")):
+    while not list(project.glob("checkpoints/*.safetensors")):
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.02)
     output = finish(other, *command)
@@ -154,7 +154,8 @@ def test_two_workspaces_that_need_one_run_train_it_once(project, tmp_path, monke
     assert "waiting to take it over" in output and "taken over" in output and "epoch" not in output
     assert (
         same(project)
-        and (other / RUN / "weights.pt").read_bytes() == (project / RUN / "weights.pt").read_bytes()
+        and (other / RUN / "weights.safetensors").read_bytes()
+        == (project / RUN / "weights.safetensors").read_bytes()
     )
 
 

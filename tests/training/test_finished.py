@@ -7,7 +7,7 @@ import yaml
 
 from pipeline.training.finished import Cache, Finished, md5
 
-OUTPUTS = {"weights.pt": b"weights", "history.csv": b"kind,step\n", "run.json": b"{}\n"}
+OUTPUTS = {"weights.safetensors": b"weights", "history.csv": b"kind,step\n", "run.json": b"{}\n"}
 MARKS = {name: md5(data) for name, data in OUTPUTS.items()}
 # When DVC started the stage, and when others recorded what they ran before and after.
 STARTED, BEFORE, AFTER = 1000.0, 900.0, 1000.5
@@ -58,12 +58,12 @@ def restores(cache, path) -> bool:
 def test_outputs_are_kept_until_the_cache_has_them_and_found_there_afterwards(tmp_path, cache, finished):
     assert finished.outputs() == OUTPUTS
     other = Finished(tmp_path / "checkpoints", "b", cache)
-    other.keep({"weights.pt": b"others"})
+    other.keep({"weights.safetensors": b"others"})
     assert (tmp_path / "checkpoints" / "a").is_dir()
     commit(cache)
-    other.keep({"weights.pt": b"others"})
+    other.keep({"weights.safetensors": b"others"})
     assert not (tmp_path / "checkpoints" / "a").exists() and (tmp_path / "checkpoints" / "b").exists()
-    assert finished.outputs() == OUTPUTS and other.outputs() == {"weights.pt": b"others"}
+    assert finished.outputs() == OUTPUTS and other.outputs() == {"weights.safetensors": b"others"}
 
 
 def test_outputs_that_are_gone_or_damaged_are_not_taken_over(cache, finished, tmp_path):

@@ -28,7 +28,7 @@ def start(folder, **options) -> subprocess.Popen:
 
 def step_of(folder) -> int:
     with Checkpoint(folder, "run") as checkpoint:
-        return (checkpoint.load() or {"step": 0})["step"]
+        return (saved.facts if (saved := checkpoint.load()) else {"step": 0})["step"]
 
 
 def wait_for(path) -> None:
@@ -45,7 +45,7 @@ def test_kill_9_at_random_moments_and_resumed_ends_as_if_never_killed(tmp_path):
     assert start(whole, groups=OFTEN).wait(120) == 0
     for _ in range(3):
         process = start(killed, groups=OFTEN)
-        wait_for(killed / "run.pt")
+        wait_for(killed / "run.safetensors")
         time.sleep(random_seconds.uniform(0, 4))
         process.kill()
         process.wait()
@@ -62,7 +62,7 @@ def test_kill_9_at_random_moments_and_resumed_ends_as_if_never_killed(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_the_training_within_seconds(tmp_path, number):
     process = start(tmp_path, groups={"train": {"epochs": 1000}, "compute": {"workers": 1}})
-    wait_for(tmp_path / "run.pt")
+    wait_for(tmp_path / "run.safetensors")
     before = step_of_unlocked(tmp_path)
     time.sleep(0.5)
     asked = time.monotonic()
@@ -72,20 +72,20 @@ def test_a_signal_saves_and_ends_the_training_within_seconds(tmp_path, number):
 
 
 def step_of_unlocked(folder) -> int:
-    return Checkpoint(folder, "run").load()["step"]
+    return Checkpoint(folder, "run").load().facts["step"]
 
 
 def test_a_signal_in_a_step_of_minutes_ends_it_within_seconds_and_keeps_the_checkpoint(tmp_path):
     # Four images of a batch take a minute; the first checkpoint is there from a run of one step.
     process = start(tmp_path, groups=OFTEN)
-    wait_for(tmp_path / "run.pt")
+    wait_for(tmp_path / "run.safetensors")
     process.kill()
     process.wait()
-    kept = (tmp_path / "run.pt").read_bytes()
+    kept = (tmp_path / "run.safetensors").read_bytes()
     process = start(tmp_path, groups=OFTEN | {"compute": {"workers": 0}}, slow=15)
     assert "going on" in process.stdout.readline()
     time.sleep(0.5)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) == 128 + signal.SIGTERM and time.monotonic() - asked < 5
-    assert (tmp_path / "run.pt").read_bytes() == kept
+    assert (tmp_path / "run.safetensors").read_bytes() == kept

@@ -136,7 +136,8 @@ def test_a_validation_that_a_signal_stops_is_made_up_for(make_task, tmp_path, lo
         run(task, tmp_path, "stopped")
     with Checkpoint(tmp_path, "stopped") as checkpoint:
         kept = checkpoint.load()
-    assert kept["step"] == 6 and [row["epoch"] for row in kept["history"] if row["kind"] == "epoch"] == [0]
+    history = kept.facts["history"]
+    assert kept.facts["step"] == 6 and [row["epoch"] for row in history if row["kind"] == "epoch"] == [0]
     assert equal(whole, run(task, tmp_path, "stopped"))
     assert [row["epoch"] for row in whole.history if row["kind"] == "epoch"] == [0, 1, 2]
 
@@ -150,8 +151,8 @@ def test_what_is_kept_before_a_loss_that_is_not_finite_is_finite(make_task, tmp_
     with pytest.raises(ValueError, match="no finite number"):
         run(make_task(train={"lr": 1e30, "epochs": 20, "log_every": 1000}), tmp_path)
     with Checkpoint(tmp_path, "run") as checkpoint:
-        state = checkpoint.load()
-    assert state is None or all(value.isfinite().all() for value in state["network"].values())
+        saved = checkpoint.load()
+    assert saved is None or all(value.isfinite().all() for value in saved.tensors.values())
 
 
 def test_a_batch_larger_than_the_data_is_an_error_that_names_the_key(make_task, tmp_path):

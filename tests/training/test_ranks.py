@@ -98,7 +98,7 @@ def test_ranks_stopped_by_sigterm_go_on_as_if_never_stopped(tmp_path, ranks):
     options = {"groups": {"train": {"batch_size": 2 * ranks, "epochs": 4, "deterministic": True}}}
     whole, *_ = finish(tmp_path / "whole", ranks, **options)
     process = start(tmp_path / "stopped", ranks, slow=0.3, **options)
-    checkpoint, deadline = tmp_path / "stopped" / "run.pt", time.monotonic() + 300
+    checkpoint, deadline = tmp_path / "stopped" / "run.safetensors", time.monotonic() + 300
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.4)
