@@ -1,12 +1,14 @@
 """A workspace as `dvc repro` leaves it, made in a second: results of small random numbers, and the lock to them."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
 import yaml
 
 from pipeline import dvc_stages, paths
+from pipeline.datasets import DATASETS
 from pipeline.lock import Workspace
 from pipeline.params import Params
 from pipeline.report import tables
@@ -14,7 +16,7 @@ from pipeline.report.tables import forms
 from tests.project import copy, stages_of
 from tests.report.synthetic import make_results
 
-ARCHIVE = {"name": "a.zip", "bytes": 7, "sha256": "ab" * 32}
+PACKED = b"a zip"
 
 
 def finished(folder: Path, **changes) -> Path:
@@ -22,7 +24,11 @@ def finished(folder: Path, **changes) -> Path:
     copy(folder, "benchmarks")
     results = make_results(folder, **changes)
     for dataset in results.params.datasets:
-        write(folder / paths.manifest(dataset), json.dumps({"source": "demo", "archives": [ARCHIVE]}))
+        name, sha256 = archive(dataset), hashlib.sha256(PACKED).hexdigest()
+        packed = folder / "data" / "archives" / dataset / "demo-1" / name
+        write(packed, PACKED.decode())
+        entry = {"name": name, "bytes": len(PACKED), "sha256": sha256}
+        write(folder / paths.manifest(dataset), json.dumps({"source": "demo", "archives": [entry]}))
     for name, (dataset, run) in trainings(results.params).items():
         record = results_of(folder, dataset, run)["record"]
         write(folder / paths.run(dataset, run) / "run.json", json.dumps(record))
@@ -33,6 +39,11 @@ def finished(folder: Path, **changes) -> Path:
     write(folder / "reports" / "environment.html", "of today")
     write_lock(folder)
     return folder
+
+
+def archive(dataset: str) -> str:
+    """The name of the one archive that a dataset has here."""
+    return DATASETS[dataset].ARCHIVES[0].name
 
 
 def trainings(params: Params) -> dict[str, tuple[str, ...]]:

@@ -44,7 +44,7 @@ training
 evaluation
 report
 plan
-predict
+predict trace
 stages
 """.split("\n")
 ORDER = {room: number for number, line in enumerate(ROOMS) for room in line.split()}
