@@ -21,6 +21,7 @@ $(INSTALLED): requirements.txt
 	@touch $@
 
 repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
+	@python -m pipeline.params
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 

@@ -1,7 +1,11 @@
-"""params.yaml as frozen, typed models: a wrong, unknown or missing value is an error that names the key."""
+"""params.yaml as frozen, typed models: a wrong, unknown or missing value is an error that names the key.
+
+python -m pipeline.params checks params.yaml: `make repro` does so first, since DVC reads some of it before any stage.
+"""
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -340,3 +344,10 @@ def _problem(error: ValidationError) -> str:
     if first["type"] == "float_type" and (number := strict_yaml.as_number(first["input"])):
         problem += f", which YAML reads as text: write {number}"
     return f"{key}: {problem}" if key else problem
+
+
+if __name__ == "__main__":
+    try:
+        load()
+    except ParamsError as error:
+        sys.exit(str(error))

@@ -1,6 +1,6 @@
 """python -m stages.code: which code each stage can reach, so that an edit makes stale what it touches alone.
 
-It is the first of all stages, and whenever it runs it checks the whole of params.yaml, as every other stage does.
+It is the first of all stages, and runs whenever params.yaml has another value: it checks the whole of it.
 """
 
 from pipeline import files, params, paths

@@ -1,11 +1,14 @@
 """No value of params.yaml reaches a shell: commands carry none, and stages find theirs by name."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
 from pipeline import dvc_stages, params, profiles
 from tests.conftest import ROOT, write_params
-from tests.project import attempt, dvc, stages_of
+from tests.project import attempt, copy, dvc, environment, stages_of
 
 HOSTILE = (
     "0; touch x;",
@@ -52,6 +55,55 @@ def test_dvc_runs_no_hostile_value(tmp_path):
     result = attempt(tmp_path, "repro")
     assert result.returncode != 0 and "stages.code: params.yaml: seeds.0" in result.stderr + result.stdout
     assert not (tmp_path / "x").exists() and not (tmp_path / "data").exists()
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """A project whose first stage, which checks params.yaml, has run."""
+    folder = copy(tmp_path_factory.mktemp("checked") / "project")
+    write_params(folder / "params.yaml", {})
+    dvc(folder, "init", "--no-scm", "-q")
+    dvc(folder, "repro", "code")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 8}, "epochs is no parameter"),
+        ({"train.lr_drops": [8]}, "train.lr_drops: [8] would never come"),
+        ({"datasets": ["mpii", "aic"]}, "datasets.1: 'aic' is none of mpii"),
+        ({"radius_only": []}, "datasets: ['mpii', 'coco'] must be exactly what"),
+        ({"compute.device": "tpu"}, "compute.device: Input should be"),
+    ],
+)
+def test_dvc_itself_stops_before_the_first_stage_and_no_output_is_gone(checked, changes, message):
+    before = sorted(checked.glob("build/code/**/*.json"))
+    write_params(checked / "params.yaml", changes)
+    result = attempt(checked, "repro")
+    assert result.returncode != 0 and f"stages.code: params.yaml: {message}" in result.stderr + result.stdout
+    assert before and sorted(checked.glob("build/code/**/*.json")) == before
+    assert not (checked / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "params.yaml must hold keys and values; `make profile NAME=demo` writes a whole one"),
+        ("radius: 5\n", "params.yaml: profile is missing"),
+        (None, "params.yaml: radius_sweep and radius_only both name ['mpii']; keep each in one list"),
+    ],
+)
+def test_what_dvc_reads_before_any_stage_is_checked_before_dvc(tmp_path, text, message):
+    write_params(tmp_path / "params.yaml", {"radius_only": ["coco", "mpii"]})
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text)
+    recipe = (ROOT / "Makefile").read_text().partition("\nrepro:")[2].splitlines()
+    assert recipe[1].strip() == "@python -m pipeline.params"
+    command = [sys.executable, "-m", "pipeline.params"]
+    where = environment() | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr == f"{message}\n"
 
 
 @pytest.mark.parametrize("profile", profiles.names(ROOT / "profiles"))
