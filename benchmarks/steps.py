@@ -36,7 +36,8 @@ def build(
     guided = models.NETWORKS[network].backbone is not None
     chosen = settings(size, guided, **train)
     assert chosen.training is not None
-    choose_algorithms(execution.deterministic if execution else chosen.training.train.deterministic)
+    deterministic = execution.deterministic if execution else chosen.training.train.deterministic
+    choose_algorithms(deterministic, torch.get_num_threads())
     net = models.build(
         network,
         DATASETS[DATASET].KEYPOINTS,

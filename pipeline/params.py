@@ -169,6 +169,7 @@ class Train(Group):
     precision: Literal["float32", "bfloat16"]
     compile: bool
     deterministic: bool
+    threads: Positive
     log_every: Positive
     validate_every: Positive
     checkpoint_minutes: Annotated[float, Field(gt=0)]

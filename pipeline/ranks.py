@@ -64,8 +64,9 @@ class Ranks:
         return int(largest.item())
 
 
-def choose_algorithms(deterministic: bool) -> None:
-    """Have PyTorch compute the same bits each time, or as fast as it can."""
+def choose_algorithms(deterministic: bool, threads: int) -> None:
+    """Have PyTorch compute the same bits each time, or as fast as it can, on so many threads of the CPU."""
+    torch.set_num_threads(threads)
     if deterministic:
         # Both are read when a GPU, or the compiler, is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

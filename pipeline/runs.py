@@ -6,6 +6,7 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import ValidationError
 
+from pipeline.engines import Kernels
 from pipeline.params import (
     Augment,
     Checkpoint,
@@ -125,11 +126,12 @@ class Data(Group):
 
 
 class Machine(Group):
-    """What of a machine decides a training's bytes. ranks: processes whose batch norm sees a share each; torch:
-    its version without the build; compiled: how the step was compiled."""
+    """What of a machine decides a training's bytes. ranks: processes whose batch norm sees a share each; kernels: what
+    a CPU computed with, None on a GPU; torch: its version without the build; compiled: how the step was compiled."""
 
     ranks: int
     device: Literal["cpu", "cuda"]
+    kernels: Kernels | None
     torch: str
     compiled: Literal["eager", "compiled", "compiled with CUDA graphs"]
 

@@ -11,10 +11,26 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import dvc_stages, params, paths
+from pipeline import engines
+
+engines.pin_arrays()
+
+from pipeline import dvc_stages, params, paths  # noqa: E402
 
 # In seconds since 1970; torchrun's processes start later than their stage.
 STARTED = float(os.environ.get("STAGE_STARTED") or time.time())
+
+
+def _deterministic() -> bool:
+    """As params.yaml has it; where that cannot be read, the stage will say so."""
+    try:
+        return params.load().train.deterministic
+    except (ValueError, OSError):
+        return True
+
+
+# A stage's own imports, torch among them, come after those of its package.
+engines.pin_torch(_deterministic())
 
 
 def main(stage: Callable[..., None]) -> None:

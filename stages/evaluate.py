@@ -50,6 +50,7 @@ def evaluate(*arguments: str) -> None:
     torch.backends.cudnn.deterministic = True
     # All else is as in the run's training, whatever params.yaml says by now.
     training = record.used.training
+    torch.set_num_threads((training.train if training else p.train).threads)
     test = inference.Inference(
         network,
         record.used.input,

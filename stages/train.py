@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import consumers, files, params, paths, runs, tensors, weights
+from pipeline import consumers, engines, files, params, paths, runs, tensors, weights
 from pipeline.arrays import Array
 from pipeline.codec import segmentation
 from pipeline.datasets import DATASETS, sources
@@ -110,6 +110,7 @@ def train(dataset: str, name: str) -> None:
         machine=runs.Machine(
             ranks=ranks.ranks,
             device="cuda" if ranks.device.type == "cuda" else "cpu",
+            kernels=None if ranks.device.type == "cuda" else engines.pinned(),
             torch=torch.__version__.partition("+")[0],
             compiled=Execution.of(p.train, ranks).compiled,
         ),

@@ -59,7 +59,7 @@ def write_run(folder: Path, dataset: str, model: str, radius: int | None, p: par
         settings=runs.Settings.of(p, guided=radius is not None),
         data=runs.Data(source="demo", people_sha256="0" * 64, archives_sha256="0" * 24),
         first_weights="none",
-        machine=runs.Machine(ranks=1, device="cpu", torch="2.13.0", compiled="eager"),
+        machine=runs.Machine(ranks=1, device="cpu", kernels="avx2", torch="2.13.0", compiled="eager"),
     )
     network = inference.build(record)
     generator = torch.Generator().manual_seed(0)

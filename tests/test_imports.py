@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 
 # From what knows nothing to what knows all; rooms of one line do not know each other's inside.
 ROOMS = """
+engines
 arrays keypoints variants networks paths
 people
 metrics

@@ -36,6 +36,7 @@ def _facts(record: Record) -> dict[str, str]:
         facts |= {
             "the number of ranks": str(machine.ranks),
             "the device": machine.device,
+            "the kernels": machine.kernels or "a GPU's",
             "torch": machine.torch,
             "the training step": machine.compiled,
         }

@@ -112,7 +112,7 @@ class _Training:
         self.task, self.checkpoint, self.ranks = task, checkpoint, ranks
         self.options = task.settings.training.train
         self.heading = f"{task.run.dataset}/{task.run.name}"
-        choose_algorithms(self.options.deterministic)
+        choose_algorithms(self.options.deterministic, self.options.threads)
         guided = task.settings.guided
         network = models.build(
             task.run.model,

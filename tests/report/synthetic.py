@@ -80,7 +80,9 @@ def write_evaluation(root: Path, run: Run, params: Params, source, full_size, de
         first_weights={"none": "none", "imagenet": "ImageNet: 1,954 tensors of w32.pth, 2 started anew"}.get(
             params.model.pretrained, f"9 tensors of {Path(params.model.pretrained).name}, 2 started anew"
         ),
-        machine=Machine(ranks=1, device="cpu", torch="2.13.0", compiled="eager") if trained else None,
+        machine=Machine(ranks=1, device="cpu", kernels="avx2", torch="2.13.0", compiled="eager")
+        if trained
+        else None,
     )
     evaluation = Evaluation(
         record=record,
