@@ -38,15 +38,19 @@ Batches: TypeAlias = "DataLoader[dict[str, Tensor]]"
 
 def normalise(input_BHWC: Tensor) -> Tensor:
     """Crops uint8 RGB as the network's input_BCHW float32, in channels-last memory."""
-    mean, std = _mean_and_std(input_BHWC.device)
-    return ((input_BHWC.float() - mean) / std).permute(0, 3, 1, 2)
+    width = input_BHWC.shape[2]
+    mean, std = _mean_and_std(width, input_BHWC.device)
+    # A row's values in one axis, which a CPU goes through many times as fast as through three channels at a time.
+    normal_BHR = input_BHWC.flatten(2).float().sub_(mean).div_(std)
+    return normal_BHR.view(input_BHWC.shape).permute(0, 3, 1, 2)
 
 
 @functools.cache
 @torch.inference_mode(False)
-def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+def _mean_and_std(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of a row's values (3 * width,)."""
     # Kept on the device: each copy to it would make the host wait.
-    return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
+    return torch.tensor(MEAN * width, device=device), torch.tensor(STD * width, device=device)
 
 
 class Crops(Dataset[Any]):

@@ -26,36 +26,33 @@ def encode(
     centres_BK2 int32 heatmap pixels (x, y); labelled_BK bool; size (height, width) of the heatmap. Returns
     heatmaps_BKHW float32, unnormalised Gaussians in a square window of 3 sigma to each side, and weights_BK
     float32, 0 where a joint is unlabelled or its whole window lies outside. Equal bit for bit to HRNet's
-    targets on every device: the Gaussian is read from a table that NumPy computes.
+    targets on every device: the Gaussian is drawn once, by NumPy, and each heatmap is a cut-out of that drawing.
     """
     height, width = size
     reach = 3 * sigma
-    device = centres_BK2.device
     x_BK, y_BK = centres_BK2.unbind(-1)
     # `>= 0` with the window's open end: HRNet keeps a joint whose window ends right before the first pixel.
     inside_BK = (
         (x_BK - reach < width) & (y_BK - reach < height) & (x_BK + reach + 1 >= 0) & (y_BK + reach + 1 >= 0)
     )
     weights_BK = labelled_BK & inside_BK
-    table = _gaussian(sigma, device)
-    dx_BKW = torch.arange(width, dtype=torch.int32, device=device) - x_BK[..., None]
-    dy_BKH = torch.arange(height, dtype=torch.int32, device=device) - y_BK[..., None]
-    # A square larger than any in the window stands for "outside" and reads the table's last entry, zero.
-    outside = len(table) - 1
-    dx2_BKW = torch.where(dx_BKW.abs() <= reach, dx_BKW * dx_BKW, outside)
-    dx2_BKW = torch.where(weights_BK[..., None], dx2_BKW, outside)
-    dy2_BKH = torch.where(dy_BKH.abs() <= reach, dy_BKH * dy_BKH, outside)
-    square_BKHW = (dx2_BKW[..., None, :] + dy2_BKH[..., :, None]).clamp_(max=outside)
-    return table[square_BKHW], weights_BK.float()
+    # The further right the joint, the further left the cut-out; the first of all holds nothing of the Gaussian.
+    left_BK = torch.where(weights_BK, width + reach - x_BK, 0)
+    top_BK = torch.where(weights_BK, height + reach - y_BK, 0)
+    return _cut_outs(size, sigma, centres_BK2.device)[top_BK, left_BK], weights_BK.float()
 
 
 @functools.cache
 @torch.inference_mode(False)
-def _gaussian(sigma: int, device: torch.device) -> Tensor:
-    """Eq. 3 by the square of the distance, up to the window's corner, then 0."""
+def _cut_outs(size: tuple[int, int], sigma: int, device: torch.device) -> Tensor:
+    """Every heatmap there can be, as views (top, left, height, width) into one drawing of Eq. 3."""
     # Kept on the device: each copy to it would make the host wait.
-    squares = np.arange(2 * (3 * sigma) ** 2 + 1, dtype=np.float32)
-    return torch.from_numpy(np.append(np.exp(-squares / (2 * sigma**2)), np.float32(0))).to(device)
+    height, width = size
+    reach = 3 * sigma
+    dy, dx = (np.arange(-(side + reach), side + reach + 1, dtype=np.float32) for side in size)
+    drawing = np.exp(-(dy[:, None] ** 2 + dx**2) / (2 * sigma**2))
+    drawing *= (abs(dy)[:, None] <= reach) & (abs(dx) <= reach)
+    return torch.from_numpy(drawing).to(device).unfold(0, height, 1).unfold(1, width, 1)
 
 
 def decode(heatmaps_BKHW: Tensor) -> tuple[Tensor, Tensor]:
