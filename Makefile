@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all profile mlflow crate lint requirements bench bench-gpu
+.PHONY: help repro verify lock test test-all profile mlflow crate lint requirements bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -24,6 +24,12 @@ repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
 	@python -m pipeline.params
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
+
+verify: $(INSTALLED) ## Run the demo from nothing, in a folder of its own, and compare it with the committed dvc.lock
+	python -m pipeline.verify --from-nothing
+
+lock: $(INSTALLED) ## Run the demo from nothing, and write dvc.lock with docs/demo, what it stands for
+	python -m pipeline.verify --from-nothing --write
 
 # Two processes of one thread each: threads that wait would take each other's core.
 test: $(INSTALLED) ## Run the tests, but for the slow ones

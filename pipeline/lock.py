@@ -34,7 +34,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Stage:
-    """What dvc.lock says of a stage. params: by their dotted names, as dvc.yaml lists them."""
+    """What dvc.lock says of a stage. params: by their dotted names, as dvc.yaml lists them.
+
+    None of the stage that writes the fingerprints of code: it checks all of them, and what it writes holds none.
+    """
 
     name: str
     command: str
@@ -73,13 +76,10 @@ def read(text: str, source: str) -> dict[str, Stage]:
 
 
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
-    return Stage(
-        name=name,
-        command=entry["cmd"],
-        inputs=_items(entry.get("deps", ())),
-        outputs=_items(entry.get("outs", ())),
-        params={key: value for values in entry.get("params", {}).values() for key, value in values.items()},
-    )
+    outputs, files = _items(entry.get("outs", ())), entry.get("params", {}).values()
+    checks = any(item.path == CODE for item in outputs)
+    params = {} if checks else {key: value for values in files for key, value in values.items()}
+    return Stage(name, entry["cmd"], _items(entry.get("deps", ())), outputs, params)
 
 
 def _items(rows: Iterable[Mapping[str, Any]]) -> tuple[Item, ...]:

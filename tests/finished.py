@@ -73,7 +73,8 @@ def write_lock(folder: Path) -> None:
     workspace, entries = Workspace(folder), {}
     for stage in stages:
         deps = [dep.def_path for dep in stage.deps if not hasattr(dep, "params")]
-        named = [key for dep in stage.deps if hasattr(dep, "params") for key in dep.params]
+        # A file of which no key is named counts as a whole.
+        named = [key for dep in stage.deps if hasattr(dep, "params") for key in dep.params or params]
         entries[stage.name] = {
             "cmd": stage.cmd,
             "deps": [item(workspace, path) for path in deps],

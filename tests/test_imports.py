@@ -45,7 +45,8 @@ training
 evaluation
 report
 plan
-predict trace
+predict trace record
+verify
 stages
 """.split("\n")
 ORDER = {room: number for number, line in enumerate(ROOMS) for room in line.split()}

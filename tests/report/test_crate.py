@@ -28,8 +28,13 @@ def described(folder: Path) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def entities(finished):
-    return described(finished)
+def crated(finished, tmp_path_factory):
+    return shutil.copytree(finished, tmp_path_factory.mktemp("crate") / "own")
+
+
+@pytest.fixture(scope="module")
+def entities(crated):
+    return described(crated)
 
 
 @pytest.fixture
@@ -209,14 +214,14 @@ def test_what_cannot_be_proven_is_not_written(own, spoil, message):
 
 
 @pytest.mark.slow
-def test_the_validator_finds_a_process_run_crate(finished, entities):
+def test_the_validator_finds_a_process_run_crate(crated, entities):
     python = ROOT / ".venv" / "crate" / "bin" / "python"
     if not python.exists():
         pytest.skip("`make crate` sets up roc-validator")
     import rocrate
 
     terms = Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld"
-    command = [python, ROOT / "tests" / "report" / "validator.py", finished / "reports", terms]
+    command = [python, ROOT / "tests" / "report" / "validator.py", crated / "reports", terms]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 of what is required broken" in result.stdout
