@@ -108,7 +108,7 @@ def test_ranks_stopped_by_sigterm_go_on_as_if_never_stopped(tmp_path, ranks):
     assert time.monotonic() - asked < 5 and process.returncode != 0
     with Checkpoint(tmp_path / "stopped", "run") as kept:
         steps_per_epoch = 12 // (2 * ranks)
-        assert steps_per_epoch < kept.load()["step"] < 4 * steps_per_epoch
+        assert steps_per_epoch < kept.load().facts["step"] < 4 * steps_per_epoch
     resumed, *_ = finish(tmp_path / "stopped", ranks, **options)
     assert resumed["history"] == whole["history"]
     assert all(torch.equal(resumed["weights"][name], value) for name, value in whole["weights"].items())
