@@ -19,6 +19,7 @@ import torch
 from benchmarks import results
 from pipeline import loader, params
 from pipeline.datasets import sources
+from pipeline.training.schedule import Schedule
 
 COLUMNS = {"what": "{:26}", "images_per_second": "{:17.1f}", "of_decoding": "{:11.2f}"}
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, augment, images, people, out: Path) -> None:
-    schedule = loader.Schedule(len(people), min(32, len(people)), epochs=4, seed=0)
+    schedule = Schedule(len(people), min(32, len(people)), epochs=4, seed=0)
     names = [str(people.images[people.image[row]]) for batch in schedule for _, row in batch]
     encoded = {name: np.frombuffer(images.read(name), np.uint8) for name in names}
 
