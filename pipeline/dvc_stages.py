@@ -20,7 +20,7 @@ def _stages(params: Params) -> Iterator[tuple[str, tuple[str, ...]]]:
     for dataset in params.datasets:
         yield f"download@{dataset}", (dataset,)
         yield f"prepare@{dataset}", (dataset,)
-        for radius in params.radii(dataset):
+        for radius in params.radii_on(dataset):
             kind = "sweep" if dataset in params.radius_sweep else "radius"
             yield f"targets_{kind}@{dataset}-{radius}", (dataset, str(radius))
     for run in named_by(params):

@@ -4,6 +4,7 @@ python -m pipeline.params checks params.yaml: `make repro` does so first, since 
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -24,7 +26,7 @@ from pydantic import (
 from pipeline import strict_yaml
 from pipeline.datasets import DATASETS
 from pipeline.networks import BASELINES, GUIDED, NETWORKS
-from pipeline.variants import VARIANTS, Apply
+from pipeline.variants import VARIANTS, Apply, Reduction
 
 
 def _one_of(table: Iterable[str]) -> AfterValidator:
@@ -70,9 +72,21 @@ AblationName = Annotated[str, _one_of(VARIANTS)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-SWEEP_RADII = (3, 5, 9)
+
+
+def _radius(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
+        raise ValueError(f"must be a number of heatmap pixels, at least 1 (got {strict_yaml.short(value)})")
+    if isinstance(value, float) and value.is_integer():
+        # DVC names stages and folders by the number as it is written.
+        raise ValueError(f"write {value:.0f} and not {value}, which would be another stage")
+    return value
+
+
+Radius = Annotated[int | float, PlainValidator(_radius)]
+"""Of the segmentation map, heatmap pixels. A whole number is an int, so that it has one spelling."""
 # How trained runs are called.
-_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-\d+x\d+|-r\d+)?-s\d+")
+_TRAINED = re.compile(rf"({'|'.join([*NETWORKS, *VARIANTS])})(-\d+x\d+|-r\d+(\.\d+)?)?-s\d+")
 # Of a folder under results/ or evaluated/.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -82,7 +96,7 @@ class ParamsError(ValueError):
 
 
 class Group(BaseModel):
-    # strict: YAML's own types must fit, so that `radius: "5"` or `5.0` is an error and not a second stage.
+    # strict: YAML's own types must fit, so that `radius: "5"` is an error and not a second stage.
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
     )
@@ -151,7 +165,7 @@ class Guidance(Group):
 class Loss(Group):
     # `lambda` is Python's keyword, and the paper's name.
     lambda_: Annotated[float, Field(ge=0, alias="lambda")]
-    reduction: Literal["mean", "sum"]
+    reduction: Reduction
 
 
 class Dwa(Group):
@@ -221,8 +235,9 @@ class Predictions(Group):
 class Params(Group):
     """All of params.yaml; what each key means stands beside it in the file."""
 
-    profile: Literal["demo", "mirror", "lspet", "paper"]
-    radius: Positive
+    profile: Literal["demo", "mirror", "lspet", "lspet-small", "paper"]
+    radius: Radius
+    radii: tuple[Radius, Radius, Radius]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     datasets: Annotated[list[DatasetName], Field(min_length=1)]
     radius_sweep: list[DatasetName]
@@ -230,6 +245,7 @@ class Params(Group):
     baselines: Annotated[list[BaselineName], Field(min_length=1)]
     guided: GuidedName
     ablations: list[AblationName]
+    ablation_datasets: list[DatasetName]
     checkpoints: list[Checkpoint]
     predictions: list[Predictions]
     data: Data
@@ -248,7 +264,8 @@ class Params(Group):
 
     @model_validator(mode="after")
     def _lists_agree(self) -> Self:
-        for key in ("seeds", "datasets", "radius_sweep", "radius_only", "baselines", "ablations"):
+        lists = "seeds datasets radius_sweep radius_only baselines ablations ablation_datasets"
+        for key in lists.split():
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")
@@ -270,19 +287,27 @@ class Params(Group):
             names += [(file.dataset, file.name) for file in files]
             if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
                 raise ValueError(f"{key}: two runs have one name; give each file another")
-        if self.ablations and not self.radius_sweep:
+        if self.ablations and not self.ablation_datasets:
             raise ValueError(
-                f"ablations: {self.ablations} run on the datasets of radius_sweep, which names none"
+                f"ablations: {self.ablations} run on the datasets of ablation_datasets, which names none"
             )
+        if self.ablations and (left_out := set(self.ablation_datasets) - set(self.datasets)):
+            raise ValueError(f"ablation_datasets: {sorted(left_out)} must stand in datasets too")
         for ablation in self.ablations:
             if self.is_guided_itself(ablation):
-                raise ValueError(
-                    f"ablations: {ablation} is {self.guided} itself: see guidance.apply, or model.small.modules"
-                )
+                keys = "guidance.apply, loss.reduction and model.small.modules"
+                raise ValueError(f"ablations: {ablation} is {self.guided} itself: see {keys}")
         backbone = NETWORKS[self.guided].backbone
         if backbone not in self.baselines:
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
         return self
+
+    @field_validator("radii")
+    @classmethod
+    def _rise(cls, radii: tuple[int | float, ...]) -> tuple[int | float, ...]:
+        if not radii[0] < radii[1] < radii[2]:
+            raise ValueError(f"{list(radii)} must rise, as Table 3's rows do")
+        return radii
 
     @model_validator(mode="after")
     def _rates_drop_in_time(self) -> Self:
@@ -298,12 +323,14 @@ class Params(Group):
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""
         # The real networks' stages have several modules; a small one's are parameters.
         one = "width" not in NETWORKS[self.guided].options and set(self.model.small.modules) == {1}
-        applied = self.guidance.apply
-        return ablation == applied or (one and (applied, ablation) == ("last_module", "every_module"))
+        applied, changed = self.guidance.apply, VARIANTS[ablation]
+        if changed.reduction == self.loss.reduction or changed.apply == applied:
+            return True
+        return one and (applied, changed.apply) == ("last_module", "every_module")
 
-    def radii(self, dataset: str) -> list[int]:
+    def radii_on(self, dataset: str) -> list[int | float]:
         """The radii at which the guided network is trained on a dataset."""
-        return sorted({*SWEEP_RADII, self.radius}) if dataset in self.radius_sweep else [self.radius]
+        return sorted({*self.radii, self.radius}) if dataset in self.radius_sweep else [self.radius]
 
 
 def load(path: Path | str = "params.yaml") -> Params:

@@ -41,7 +41,7 @@ def people(dataset: str) -> Path:
     return Path("data") / dataset / "people"
 
 
-def targets(dataset: str, radius: int) -> Path:
+def targets(dataset: str, radius: float) -> Path:
     return Path("data") / dataset / "targets" / f"r{radius}"
 
 

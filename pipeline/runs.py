@@ -18,11 +18,12 @@ from pipeline.params import (
     Model,
     Params,
     Predictions,
+    Radius,
     Segmentation,
     Train,
     sized,
 )
-from pipeline.variants import Variant, variant
+from pipeline.variants import Reduction, Variant, variant
 
 
 class Run(Group):
@@ -35,7 +36,7 @@ class Run(Group):
 
     dataset: str
     model: str
-    radius: int | None
+    radius: Radius | None
     seed: int | None
     ablation: str | None
     checkpoint: str | None = None
@@ -70,7 +71,7 @@ class Training(Group):
 
     heatmap: Heatmap
     augment: Augment
-    reduction: Literal["mean", "sum"]
+    reduction: Reduction
     train: Train
 
 
@@ -228,9 +229,9 @@ def named_by(params: Params) -> Iterator[Run]:
                 network, size = sized(model)
                 yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)
             guided, radius = params.guided, params.radius
-            for each in params.radii(dataset):
+            for each in params.radii_on(dataset):
                 yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
-            if dataset in params.radius_sweep:
+            if dataset in params.ablation_datasets:
                 for ablation in params.ablations:
                     yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
         elsewhere: list[Checkpoint | Predictions] = [*params.checkpoints, *params.predictions]

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Apply = Literal["last_module", "every_module", "stage_input"]
+Apply = Literal["last_module", "every_module", "stage_input", "stage_output"]
+Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,7 @@ class Variant:
     title: what the tables call it. guided: whether it has the four modules at all; without them only the bilinear
     fusion is left of the guided network. attention: whether their maps multiply anything. supervised: whether
     the segmentation loss trains. weighted: whether the dynamic weight average weighs the losses; else both
-    weights are 1. apply: where a map multiplies, in place of guidance.apply.
+    weights are 1. apply: where a map multiplies, in place of guidance.apply; reduction: in place of loss.reduction.
     """
 
     title: str
@@ -22,6 +23,7 @@ class Variant:
     supervised: bool = True
     weighted: bool = True
     apply: Apply | None = None
+    reduction: Reduction | None = None
 
 
 PAPERS = Variant(title="as in the paper")
@@ -34,6 +36,8 @@ VARIANTS = {
     "bilinear_hrnet": Variant(title="no guidance, bilinear fusion only", guided=False, weighted=False),
     "every_module": Variant(title="map multiplies in every module", apply="every_module"),
     "stage_input": Variant(title="map multiplies the stage's input", apply="stage_input"),
+    "stage_output": Variant(title="map from the stage's own output (section 3.2)", apply="stage_output"),
+    "summed_losses": Variant(title="losses summed over pixels (Eqs. 5 and 6 to the letter)", reduction="sum"),
 }
 
 

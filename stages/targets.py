@@ -34,14 +34,15 @@ def contact_sheet(people: People, packed: np.ndarray, p: params.Params) -> np.nd
 
 def targets(dataset: str, radius: str) -> None:
     p = params.load()
-    if not radius.isdigit() or int(radius) < 1:
-        raise ValueError(f"radius {radius} must be a whole number of heatmap pixels, at least 1")
+    pixels = {str(each): each for each in p.radii_on(dataset)}.get(radius)
+    if pixels is None:
+        raise ValueError(f"params.yaml names no radius {radius} for {dataset}; see radius and radii")
     sources.fetch(dataset, p.data, paths.project_root())
-    out = paths.emptied(paths.targets(dataset, int(radius)))
+    out = paths.emptied(paths.targets(dataset, pixels))
     statistics = {}
     for split in ("train", "val"):
         people = People.load(paths.people(dataset) / f"{split}.npz")
-        packed = segmentation.of_people(people, p.input.size, int(radius), p.segmentation.distance)
+        packed = segmentation.of_people(people, p.input.size, pixels, p.segmentation.distance)
         np.save(out / f"{split}.npy", packed)
         share = np.bitwise_count(packed).sum(1) / (8 * packed.shape[1])
         statistics[split] = {

@@ -25,7 +25,7 @@ from stages import STARTED, main
 CHECKED = 64
 
 
-def check_targets(people: People, packed: Array, p: params.Params, radius: int) -> None:
+def check_targets(people: People, packed: Array, p: params.Params, radius: float) -> None:
     """Render a sample of the precomputed maps again, by what renders them in training; raises ValueError."""
     rows = np.linspace(0, len(people) - 1, min(CHECKED, len(people))).round().astype(int)
     again = segmentation.of_people(people.select(rows), p.input.size, radius, p.segmentation.distance)

@@ -107,7 +107,7 @@ def test_what_dvc_reads_before_any_stage_is_checked_before_dvc(tmp_path, text, m
 
 
 @pytest.mark.parametrize("profile", profiles.names(ROOT / "profiles"))
-@pytest.mark.parametrize("radius", [5, 7])
+@pytest.mark.parametrize("radius", [5, 7, 3.5])
 def test_every_stage_of_a_matrix_has_its_arguments(tmp_path, profile, radius):
     text = profiles.merged(profile, ROOT / "profiles").replace("radius: 5\n", f"radius: {radius}\n")
     raw = yaml.safe_load(text) | {"seeds": [0, 3], "ablations": ["no_seg_loss", "no_attention"]}

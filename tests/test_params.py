@@ -27,8 +27,14 @@ def changed(tmp_path):
         ("radius", 0, "radius: "),
         ("baselines", ["hrnet_small", "hrnet_small-50x30"], r"baselines\.1: .*multiples of 32"),
         ("baselines", ["hrnet_small", "hrnet_w33-64x64"], r"baselines\.1: .*is none of hrnet_w32"),
-        ("radius", 5.0, "radius: .*integer"),
-        ("radius", "5", "radius: .*integer"),
+        ("radius", 5.0, "radius: write 5 and not 5.0"),
+        ("radius", "5", "radius: must be a number of heatmap pixels"),
+        ("radius", True, "radius: must be a number of heatmap pixels"),
+        ("radius", 0.5, "radius: must be a number of heatmap pixels, at least 1"),
+        ("radius", float("inf"), "radius: must be a number of heatmap pixels, at least 1"),
+        ("radii", [3, 5], "radii.* too|radii.*2"),
+        ("radii", [3, 5, 5], r"radii: \[3, 5, 5\] must rise"),
+        ("radii", [3, 5.0, 9], r"radii\.1: write 5 and not 5\.0"),
         ("seeds", [], "seeds: "),
         ("seeds", [0, 0], "seeds: .*twice"),
         ("datasets", ["mpii"], r"datasets: \['mpii'\] must be exactly"),
@@ -65,8 +71,16 @@ def test_a_wrong_value_is_an_error_of_one_sentence_that_names_the_key(changed, k
 
 def test_an_ablation_without_a_dataset_to_run_on_or_that_changes_nothing_is_an_error(tmp_path):
     lists = {"radius_sweep": [], "radius_only": ["mpii", "coco"], "ablations": ["no_seg_loss"]}
-    with pytest.raises(params.ParamsError, match=r"ablations: .* datasets of radius_sweep, which names none"):
-        params.load(write_params(tmp_path / "params.yaml", lists))
+    with pytest.raises(params.ParamsError, match=r"ablations: .* of ablation_datasets, which names none"):
+        params.load(write_params(tmp_path / "params.yaml", lists | {"ablation_datasets": []}))
+    elsewhere = {"ablation_datasets": ["mpii", "lspet"], "ablations": ["no_seg_loss"]}
+    with pytest.raises(
+        params.ParamsError, match=r"ablation_datasets: \['lspet'\] must stand in datasets too"
+    ):
+        params.load(write_params(tmp_path / "params.yaml", elsewhere))
+    summed = {"loss.reduction": "sum", "ablations": ["summed_losses"]}
+    with pytest.raises(params.ParamsError, match="ablations: summed_losses is sg_hrnet_small itself"):
+        params.load(write_params(tmp_path / "params.yaml", summed))
     same = {"guidance.apply": "stage_input", "ablations": ["stage_input"]}
     with pytest.raises(params.ParamsError, match="ablations: stage_input is sg_hrnet_small itself"):
         params.load(write_params(tmp_path / "params.yaml", same))
@@ -152,10 +166,23 @@ def test_a_baseline_can_have_an_input_of_its_own(changed):
     ]  # fmt: skip
 
 
-def test_the_sweep_is_3_5_9_and_radius_each_once(changed):
-    assert params.load(changed("radius", 5)).radii("mpii") == [3, 5, 9]
-    assert params.load(changed("radius", 7)).radii("mpii") == [3, 5, 7, 9]
-    assert params.load(changed("radius", 7)).radii("coco") == [7]
+def test_the_sweep_is_the_three_radii_and_radius_each_once(changed, tmp_path):
+    assert params.load(changed("radius", 5)).radii_on("mpii") == [3, 5, 9]
+    assert params.load(changed("radius", 7)).radii_on("mpii") == [3, 5, 7, 9]
+    assert params.load(changed("radius", 7)).radii_on("coco") == [7]
+    small = {"radius": 3.5, "radii": [1.5, 2.5, 4.5]}
+    p = params.load(write_params(tmp_path / "params.yaml", small))
+    assert p.radii_on("mpii") == [1.5, 2.5, 3.5, 4.5]
+    names = [run.name for run in named_by(p) if run.radius]
+    assert names == [f"sg_hrnet_small-r{r}-s0" for r in ("1.5", "2.5", "3.5", "4.5", "3.5")]
+
+
+def test_ablations_run_on_the_datasets_that_are_named(tmp_path):
+    changes = {"ablations": ["bilinear_hrnet"], "ablation_datasets": ["coco"]}
+    p = params.load(write_params(tmp_path / "params.yaml", changes))
+    assert [(run.dataset, run.name) for run in named_by(p) if run.ablation] == [
+        ("coco", "bilinear_hrnet-r5-s0")
+    ]
 
 
 def test_comments_name_every_network_and_ablation():
@@ -174,7 +201,7 @@ def test_the_paper_profile_is_the_papers_protocol():
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("radius", [5, 7])
+@pytest.mark.parametrize("radius", [5, 7, 3.5])
 def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_path, profile, radius):
     text = (
         profiles.merged(profile, ROOT / "profiles")

@@ -47,10 +47,32 @@ CHANGES = {
         "datasets": ["lspet"],
         "radius_sweep": ["lspet"],
         "radius_only": [],
+        "ablation_datasets": ["lspet"],
         "model.pretrained": "imagenet_if_there",
         "train.epochs": 60,
         "train.lr_drops": [48, 57],
         "train.validate_every": 5,
+    },
+    "lspet-small": {
+        "profile": "lspet-small",
+        "radius": 2.5,
+        "radii": [1.5, 2.5, 4.5],
+        "seeds": [0, 1, 2],
+        "datasets": ["lspet"],
+        "radius_sweep": ["lspet"],
+        "radius_only": [],
+        "ablations": ["bilinear_hrnet", "no_seg_loss"],
+        "ablation_datasets": ["lspet"],
+        "data.source": "official",
+        "augment.rotation_std": 45,
+        "augment.scale_std": 0.35,
+        "train.epochs": 50,
+        "train.batch_size": 32,
+        "train.lr": 0.001,
+        "train.lr_drops": [40, 47],
+        "train.log_every": 50,
+        "train.validate_every": 2,
+        "compute.workers": 2,
     },
     "paper": REAL
     | {
@@ -173,5 +195,5 @@ def test_what_is_wrong_in_a_profile_is_named_and_nothing_is_written(tmp_path, fo
 def test_an_unknown_profile_is_answered_with_those_there_are(arguments):
     command = [sys.executable, "-m", "pipeline.profiles", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "NAME is one of demo, lspet, mirror, paper" in done.stderr
+    assert done.returncode == 1 and "NAME is one of demo, lspet, lspet-small, mirror, paper" in done.stderr
     assert len(done.stderr.splitlines()) == 1

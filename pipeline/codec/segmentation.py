@@ -1,5 +1,7 @@
 """Segmentation maps (Eq. 2): 1 in a disc around each labelled joint, 0 elsewhere."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,11 @@ from pipeline.people import People
 
 
 def encode(
-    centres_BK2: Tensor, labelled_BK: Tensor, size: tuple[int, int], radius: int, distance: str = "euclidean"
+    centres_BK2: Tensor,
+    labelled_BK: Tensor,
+    size: tuple[int, int],
+    radius: float,
+    distance: str = "euclidean",
 ) -> Tensor:
     """The maps_BHW bool of a batch of people, Eq. 2, at the heatmap's resolution.
 
@@ -21,7 +27,8 @@ def encode(
     """
     height, width = size
     device = centres_BK2.device
-    limit = radius * radius if distance == "euclidean" else radius
+    # Squares of distances between pixels are whole numbers.
+    limit = math.floor(radius * radius if distance == "euclidean" else radius)
     x_BK1, y_BK1 = centres_BK2[..., :1], centres_BK2[..., 1:]
     dx2_BKW = (torch.arange(width, dtype=torch.int32, device=device) - x_BK1).square_()
     dy2_BKH = (torch.arange(height, dtype=torch.int32, device=device) - y_BK1).square_()
@@ -33,7 +40,9 @@ def encode(
 AT_ONCE = 64
 
 
-def of_people(people: People, input_size: tuple[int, int], radius: int, distance: str = "euclidean") -> Array:
+def of_people(
+    people: People, input_size: tuple[int, int], radius: float, distance: str = "euclidean"
+) -> Array:
     """The packed maps (N, H * W / 8) uint8 of everybody's plain crop, input_size (height, width)."""
     size = crop.heatmap_size(input_size)
     packed = np.empty((len(people), size[0] * size[1] // 8), np.uint8)

@@ -1,5 +1,6 @@
 """The segmentation guided module and SG-HRNet (the paper's sections 3.2 and 3.3, Eq. 4)."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -7,10 +8,10 @@ from torch import Tensor, nn
 
 from pipeline.keypoints import Keypoints
 from pipeline.models.blocks import Choices, Output
-from pipeline.models.hrnet import HRNet, Size, enter, size_of
+from pipeline.models.hrnet import HRNet, Module, Size, enter, size_of
 from pipeline.networks import Network
 
-APPLY = ("last_module", "every_module", "stage_input")
+APPLY = ("last_module", "every_module", "stage_input", "stage_output")
 MAPS = 4
 """N of Eq. 6: stages 2, 3 and 4 have a map each, and the head has one."""
 
@@ -33,10 +34,11 @@ class SegmentationGuidedModule(nn.Module):
 class SGHRNet(HRNet):
     """HRNet whose finest branch is multiplied by predicted maps of where the joints are.
 
-    The map of stages 2, 3 and 4 is predicted from the finest feature that enters the stage. `apply` says
-    where it multiplies: last_module (before the fusion that ends the stage), every_module (the same map
-    before each fusion) or stage_input (what it was predicted from). The fourth is predicted from, and
-    multiplies, what enters the head. Without `attention` the maps are predicted and multiply nothing.
+    The map of stages 2, 3 and 4 is predicted from the finest feature that enters the stage (section 3.3). `apply` says
+    where it multiplies: last_module (before the fusion that ends the stage), every_module (the same map before each
+    fusion) or stage_input (what it was predicted from). With stage_output it is predicted from what it multiplies, the
+    finest branch before the fusion that ends the stage (section 3.2). The fourth is predicted from, and multiplies,
+    what enters the head. Without `attention` the maps are predicted and multiply nothing.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SGHRNet(HRNet):
             raise ValueError(f"guidance.apply: {apply!r} must be one of {', '.join(APPLY)}")
         # `nn.Module.apply` is a method.
         self.applied = apply if attention else "nowhere"
+        self.of_own_output = apply == "stage_output"
         self.guidance = nn.ModuleList(SegmentationGuidedModule(size.width) for _ in range(MAPS))
         self.gate_bias = gate_bias
 
@@ -66,14 +69,22 @@ class SGHRNet(HRNet):
         features, logits = [self.stem(image_B3HW)], []
         for guide, (transition, stage) in zip(stage_guidance, self.stages(), strict=True):
             features = enter(transition, features)
-            logits.append(guide(features[0]))
-            gate_B1hw = logits[-1].sigmoid()
+            if not self.of_own_output:
+                logits.append(guide(features[0]))
+                gate_B1hw = logits[-1].sigmoid()
             if self.applied == "stage_input":
                 features[0] = features[0] * gate_B1hw
-            for number, module in enumerate(stage, start=1):
+            for number, module in enumerate(cast(Iterable[Module], stage), start=1):
+                features = module.branch(features)
                 last = number == len(stage)
-                gated = self.applied == "every_module" or (self.applied == "last_module" and last)
-                features = module(features, gate_B1hw if gated else None)
+                if last and self.of_own_output:
+                    logits.append(guide(features[0]))
+                    gate_B1hw = logits[-1].sigmoid()
+                if self.applied == "every_module" or (
+                    last and self.applied in ("last_module", "stage_output")
+                ):
+                    features[0] = features[0] * gate_B1hw
+                features = module.fuse(features)
         x_BChw = features[0]
         logits.append(head_guidance(x_BChw))
         if self.applied != "nowhere":

@@ -56,11 +56,16 @@ class Module(nn.Module):
             for target in range(outputs)
         )
 
-    def forward(self, features: list[Tensor], gate_B1HW: Tensor | None = None) -> list[Tensor]:
-        """Features of each branch, fused; a gate multiplies the finest branch just before the fusion."""
-        features = [branch(x_BCHW) for branch, x_BCHW in zip(self.branches, features, strict=True)]
-        if gate_B1HW is not None:
-            features[0] = features[0] * gate_B1HW
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Features of each branch, fused."""
+        return self.fuse(self.branch(features))
+
+    def branch(self, features: list[Tensor]) -> list[Tensor]:
+        """What each branch makes of its features, before they are exchanged."""
+        return [branch(x_BCHW) for branch, x_BCHW in zip(self.branches, features, strict=True)]
+
+    def fuse(self, features: list[Tensor]) -> list[Tensor]:
+        """For each branch the sum of what all of them give it."""
         return [self._fuse(target, features) for target in range(len(self.fuse_layers))]
 
     def _fuse(self, target: int, features: list[Tensor]) -> Tensor:

@@ -173,6 +173,12 @@ def protocol() -> dict[str, Any]:
 
 
 @cache
+def in_heatmap_pixels() -> tuple[str, ...]:
+    """The keys of the protocol that are lengths in pixels of the heatmaps."""
+    return tuple(_protocol()["in_heatmap_pixels"])
+
+
+@cache
 def free_elsewhere() -> tuple[str, ...]:
     """The keys of the protocol that bind on the paper's own datasets alone."""
     return tuple(_protocol()["free_elsewhere"])

@@ -137,7 +137,7 @@ class Results:
         """The guided network's own backbone, without guidance."""
         return self._find(dataset, NETWORKS[self.params.guided].backbone, None, None)
 
-    def guided(self, dataset: str, radius: int | None = None) -> Group | None:
+    def guided(self, dataset: str, radius: float | None = None) -> Group | None:
         """The guided network, at `radius` of the parameters unless told."""
         return self._find(dataset, self.params.guided, radius or self.params.radius, None)
 
@@ -151,7 +151,7 @@ class Results:
         return groups[0] if groups else None
 
     def _find(
-        self, dataset: str, model: str | None, radius: int | None, ablation: str | None
+        self, dataset: str, model: str | None, radius: float | None, ablation: str | None
     ) -> Group | None:
         for group in self.of(dataset):
             run = group.run

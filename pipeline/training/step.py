@@ -18,6 +18,7 @@ from pipeline.ranks import Ranks, place
 from pipeline.runs import Run, Settings
 from pipeline.training.dwa import TASKS, DynamicWeightAverage, average_over_ranks
 from pipeline.training.losses import keypoint_loss, segmentation_loss
+from pipeline.variants import Reduction
 
 Compiled = Literal["eager", "compiled", "compiled with CUDA graphs"]
 
@@ -134,16 +135,15 @@ class Step:
             group["lr"] = lr
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.execution.bfloat16):
             output = self.forward(batch.input_BCHW)
-        reduction = self.training.reduction
         hard_joints = NETWORKS[self.run.model].hard_joints
         loss_key = keypoint_loss(
-            output, batch.target_BKhw, batch.weight_BK, reduction, hard_joints, batch.body_parts
+            output, batch.target_BKhw, batch.weight_BK, self.reduction, hard_joints, batch.body_parts
         )
         weights = rates = None
         if batch.map_Bhw is None or output.map_logits is None:
             loss, losses = loss_key, loss_key[None]
         else:
-            loss_seg = segmentation_loss(output.map_logits, batch.map_Bhw, reduction)
+            loss_seg = segmentation_loss(output.map_logits, batch.map_Bhw, self.reduction)
             rates, weights = self.dwa.rates(), self.dwa.weights()
             if not self.run.variant.weighted:
                 weights = torch.ones_like(weights)
@@ -166,7 +166,12 @@ class Step:
         return self.guided.weight if self.guided and self.run.variant.supervised else 0.0
 
     @property
-    def _radius(self) -> int:
+    def reduction(self) -> Reduction:
+        """How Eqs. 5 and 6 add up over pixels."""
+        return self.run.variant.reduction or self.training.reduction
+
+    @property
+    def _radius(self) -> float:
         assert self.run.radius is not None, "a guided run has a radius"
         return self.run.radius
 

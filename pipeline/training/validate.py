@@ -43,12 +43,12 @@ def validate(
         with torch.autocast(device.type, torch.bfloat16, enabled=step.execution.bfloat16):
             output = step.network(loader.normalise(batch["input"].to(device)))
         target_BKhw, weight_BK, parts = step.targets(centres_BK2, labelled_BK)
-        loss = keypoint_loss(output, target_BKhw, weight_BK, training.reduction, parts=parts)
+        loss = keypoint_loss(output, target_BKhw, weight_BK, step.reduction, parts=parts)
         totals[0] += len(rows) * loss
         if maps is not None and output.map_logits is not None:
             predicts_maps = True
             truth_Bhw = torch.from_numpy(segmentation.unpack(maps[rows], size)).to(device)
-            totals[1] += len(rows) * segmentation_loss(output.map_logits, truth_Bhw, training.reduction)
+            totals[1] += len(rows) * segmentation_loss(output.map_logits, truth_Bhw, step.reduction)
             totals[2:] += segmentation.iou(output.map_logits > 0, truth_Bhw).sum(0)
         heatmap_xy_BK2, scores_BK = heatmap.decode(output.heatmaps.float())
         image_xy[rows] = crop.transform(heatmap_xy_BK2.double().cpu().numpy(), to_image[rows])

@@ -76,7 +76,7 @@ def test_without_attention_maps_are_predicted_and_multiply_nothing(make, ruled):
         assert torch.equal(force(net, -200.0)(images()).heatmaps, heatmaps)
 
 
-@pytest.mark.parametrize("ablation", [None, "no_seg_loss", "fixed_weights", "every_module", "stage_input"])
+@pytest.mark.parametrize("ablation", [None, "no_seg_loss", "fixed_weights", "summed_losses", *APPLY[1:]])
 def test_ablations_change_where_maps_multiply(ablation, make, ruled):
     with torch.no_grad():
         heatmaps = ruled(make("sg_hrnet_small", ablation=ablation))(images()).heatmaps
@@ -120,6 +120,39 @@ def test_eq4_each_stages_map_multiplies_where_it_should(make, ruled):
     assert torch.equal(logits[:, 3:], map_logits)
 
 
+def test_section_3_2_a_map_is_made_from_the_stages_own_output_and_multiplies_it(make, ruled):
+    net = ruled(make("sg_hrnet_small", apply="stage_output"))
+    seen = {}
+
+    def watch(name, module):
+        module.register_forward_hook(lambda _, inputs, output: seen.update({name: (inputs, output)}))
+
+    for number, (_, stage) in enumerate(net.stages()):
+        watch(f"own{number}", stage[-1].branches[0])
+        watch(f"down{number}", stage[-1].fuse_layers[0][0])
+    for number, guide in enumerate(net.guidance):
+        watch(f"guide{number}", guide)
+    watch("final", net.final_layer)
+    with torch.no_grad():
+        logits = net(images()).map_logits
+    for number in range(3):
+        (x,), map_logits = seen[f"guide{number}"]
+        assert torch.equal(x, seen[f"own{number}"][1])
+        assert torch.equal(map_logits[:, 0], logits[:, number])
+        assert torch.equal(seen[f"down{number}"][0][0], x * map_logits.sigmoid())
+    # The fourth stays where it is.
+    (x,), map_logits = seen["guide3"]
+    assert torch.equal(seen["final"][0][0], x * map_logits.sigmoid())
+    # Without attention its maps are made from the same features, and multiply nothing.
+    seen.clear()
+    net.applied = "nowhere"
+    with torch.no_grad():
+        net(images())
+    for number in range(3):
+        assert torch.equal(seen[f"guide{number}"][0][0], seen[f"own{number}"][1])
+        assert torch.equal(seen[f"down{number}"][0][0], seen[f"own{number}"][1])
+
+
 def test_gates_start_at_a_half_or_where_the_parameter_says(make):
     for bias in (0.0, 2.0):
         with torch.no_grad():
@@ -136,7 +169,7 @@ def total_loss(output):
     )
 
 
-@pytest.mark.parametrize("ablation", [None, "no_attention", "every_module", "stage_input"])
+@pytest.mark.parametrize("ablation", [None, "no_attention", *APPLY[1:]])
 def test_gradients_reach_every_parameter(ablation, make, ruled):
     net = ruled(make("sg_hrnet_small", ablation=ablation)).train()
     key, segmentation = total_loss(net(images(4)))

@@ -15,6 +15,13 @@ from pipeline.report.results import Results
 from tests.conftest import ROOT
 from tests.report.synthetic import JUDGED, PAPER
 
+# The study's: half the paper's heatmaps, and small networks.
+SMALL = {
+    "guided": "sg_hrnet_small", "baselines": ["hrnet_small"], "input__size": [128, 96], "heatmap__sigma": 1,
+    "radius": 2.5, "radii": [1.5, 2.5, 4.5], "train__epochs": 50, "train__lr_drops": [40, 47],
+    "model__pretrained": "none",
+}  # fmt: skip
+
 
 def _by(found: list[Claim], number: int, part: str = "") -> Claim:
     return next(claim for claim in found if claim.number == number and part in claim.part)
@@ -85,9 +92,8 @@ def test_of_a_file_only_its_name_is_told(results):
 def test_a_dataset_without_the_sweep_names_the_list_that_trains_it(results):
     lists = {"datasets": ["mpii"], "radius_sweep": [], "radius_only": ["mpii"]}
     found = claims.judge(results(source="official", full_size=True, **JUDGED | lists))
-    for number in (7, 9, 10, 12):
-        claim = _by(found, number)
-        assert claim.verdict == "not measured" and "from `radius_only` to `radius_sweep`" in claim.note
+    claim = _by(found, 7)
+    assert claim.verdict == "not measured" and "from `radius_only` to `radius_sweep`" in claim.note
     assert _by(found, 1).verdict == "supported"
 
 
@@ -117,13 +123,34 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
     ("changes", "verdict"),
     [
         ({"train__epochs": 60, "train__lr_drops": [48, 57], "model__pretrained": "none"}, "supported"),
+        (SMALL, "supported"),
+        (SMALL | {"radius": 5}, "not testable with these parameters"),
+        (SMALL | {"heatmap__sigma": 2}, "not testable with these parameters"),
         ({"loss__lambda": 0.1}, "not testable with these parameters"),
     ],
 )
-def test_on_lspet_only_the_length_of_training_and_its_start_are_free(results, changes, verdict):
+def test_on_lspet_the_method_binds_and_not_how_large_and_how_long(results, changes, verdict):
     lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
     found = claims.judge(results(source="official", full_size=True, **JUDGED | lists | changes))
-    assert next(claim for claim in found if claim.dataset == "lspet").verdict == verdict
+    claim = next(claim for claim in found if claim.dataset == "lspet")
+    assert claim.verdict == verdict
+    free = {key.replace("__", "."): value for key, value in changes.items() if key != "baselines"}
+    for key in free.keys() & {"guided", "input.size", "train.epochs", "model.pretrained"}:
+        assert f"{key} = {free[key]}" in claim.note
+
+
+def test_claim_7_is_judged_at_the_radii_as_they_are_in_the_heatmaps(results):
+    lists = {"datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": []}
+    errors = {"baseline": 0.30, 1.5: 0.24, 2.5: 0.20, 4.5: 0.27}
+    made = results(source="official", full_size=True, errors=errors, **JUDGED | lists | SMALL)
+    claim = next(c for c in claims.judge(made) if (c.number, c.dataset) == (7, "lspet"))
+    assert claim.verdict == "supported" and claim.measured_text.startswith("r = 1.5: ")
+    assert "Table 3's r = 3 is 1.5, 5 is 2.5, 9 is 4.5" in claim.note
+    others = SMALL | {"radii": [1.5, 2.5, 5]}
+    errors |= {5: 0.27}
+    made = results(source="official", full_size=True, errors=errors, **JUDGED | lists | others)
+    claim = next(c for c in claims.judge(made) if (c.number, c.dataset) == (7, "lspet"))
+    assert claim.verdict == "not testable with these parameters" and "radii = [1.5, 2.5, 5]" in claim.note
 
 
 def test_ablations_feed_their_claims(results):

@@ -116,7 +116,13 @@ def test_measured_values_carry_intervals_and_what_they_were_measured_on(results)
 
 def test_tables_of_our_own_appear_only_with_rows(results):
     assert [table.name for table in tables.make(results())] == ["table1", "table2", "table3"]
-    outcome = results(datasets=["lspet"], radius_sweep=["lspet"], radius_only=[], ablations=["no_seg_loss"])
+    lists = {
+        "datasets": ["lspet"],
+        "radius_sweep": ["lspet"],
+        "radius_only": [],
+        "ablation_datasets": ["lspet"],
+    }
+    outcome = results(**lists, ablations=["no_seg_loss"])
     assert [table.name for table in tables.make(outcome)] == [
         "table1",
         "table2",

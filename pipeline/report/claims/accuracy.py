@@ -108,21 +108,24 @@ def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
 
 
 def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
-    """The radius of a row is the best of those in its table."""
-    lines = paper.sheets()[part.table].lines
-    groups = {line.radius: results.guided(claim.dataset, line.radius) for line in lines}
+    """The radius of a row is the best of those in its table; `radii` has them as they are in the heatmaps here."""
+    lines = dict(zip(results.params.radii, paper.sheets()[part.table].lines, strict=True))
+    groups = {radius: results.guided(claim.dataset, radius) for radius in lines}
     known = {radius: group for radius, group in groups.items() if group is not None}
     if len(known) < len(groups):
         guided = results.guided(claim.dataset)
         return [absent(claim) if guided is None else without_sweep(claim, guided)]
     values = {radius: _main(results, group, part) for radius, group in known.items()}
-    best = paper.sheets()[part.table].line(part.row).radius
+    best = next(radius for radius, line in lines.items() if line.key == part.row)
     others = [value for radius, value in values.items() if radius != best]
-    there = {line.radius: line.values[part.metric] or 0 for line in lines}
+    there = {radius: line.values[part.metric] or 0 for radius, line in lines.items()}
     effects = [there[best] - there[radius] for radius in values if radius != best]
     text = ", ".join(f"r = {radius}: {value.value:.2f}" for radius, value in values.items())
+    scaled = [f"{line.radius} is {radius}" for radius, line in lines.items() if line.radius != radius]
+    if scaled:
+        claim = claim.noted(f"In pixels of the heatmaps here, Table 3's r = {', '.join(scaled)}.")
     claim, verdict = _ahead_of_all(claim, values[best], others, effects, text, results.params.report.margin)
-    return [judged(results, claim, list(known.values()), verdict, varied=("radius",))]
+    return [judged(results, claim, list(known.values()), verdict, irrelevant=("radius",))]
 
 
 def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:

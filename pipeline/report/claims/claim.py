@@ -13,7 +13,7 @@ from pipeline.report import paper
 from pipeline.report.alike import differing
 from pipeline.report.claims import rules
 from pipeline.report.claims.power import Evidence, Need, need
-from pipeline.report.claims.protocol import departures
+from pipeline.report.claims.protocol import departures, freedoms
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
@@ -174,11 +174,15 @@ def _reported(part: Part) -> tuple[float | None, float | None]:
 
 
 def judged(
-    results: Results, claim: Claim, groups: Sequence[Group], verdict: Verdict, varied: tuple[str, ...] = ()
+    results: Results,
+    claim: Claim,
+    groups: Sequence[Group],
+    verdict: Verdict,
+    irrelevant: tuple[str, ...] = ("radii",),
 ) -> Claim:
     """The claim with its verdict, if data, parameters and seeds are such that it can be judged at all.
 
-    varied: parameters of which the claim itself tries several values.
+    irrelevant: parameters that nothing in the claim depends on.
     """
     claim = replace(
         claim,
@@ -199,10 +203,13 @@ def judged(
     if any(not group.full_size for group in groups):
         return claim.withheld(Verdict.NO_DATA)
     claim = claim.noted(*_fewer(groups))
+    if free := freedoms(results.params, claim.dataset):
+        listed = ", ".join(f"{key} = {value}" for key, value in free.items())
+        claim = claim.noted(f"Not as the paper trains on its own datasets: {listed}.")
     other = [
         f"{key} = {value}"
         for key, value in departures(results.params, claim.dataset).items()
-        if key not in varied
+        if key not in irrelevant
     ]
     if other:
         return claim.withheld(Verdict.NO_PROTOCOL, f"Not the paper's protocol: {', '.join(other)}.")
@@ -288,10 +295,10 @@ def without_sweep(claim: Claim, group: Group) -> Claim:
 
 
 def without_ablation(results: Results, claim: Claim, group: Group, names: Sequence[str]) -> Claim:
-    if claim.dataset not in results.params.radius_sweep:
-        claim = without_sweep(claim, group)
-    quoted = " or ".join(f"`{name}`" for name in names)
-    return _unmeasured(claim, group, f"Needs a run to compare with: add {quoted} to `ablations`.")
+    added = f"add {' or '.join(f'`{name}`' for name in names)} to `ablations`"
+    if claim.dataset not in results.params.ablation_datasets:
+        added += f" and `{claim.dataset}` to `ablation_datasets`"
+    return _unmeasured(claim, group, f"Needs a run to compare with: {added}.")
 
 
 def _unmeasured(claim: Claim, group: Group, note: str) -> Claim:

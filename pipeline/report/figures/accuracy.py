@@ -1,6 +1,7 @@
 """Drawings of accuracy: the tables, differences, radii, joints, thresholds."""
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +126,7 @@ def by_radius(results: Results, columns: Columns) -> Sketches:
         return
     figure, axes = panels(2, len(datasets), 4.4, sharex="col", height_ratios=(2, 1))
     for dataset, (top, bottom) in zip(datasets, axes.T, strict=True):
-        radii = results.params.radii(dataset)
+        radii = results.params.radii_on(dataset)
         groups = [group for radius in radii if (group := results.guided(dataset, radius)) is not None]
         means = [_main(results, group) for group in groups]
         shares = [_percent(group.first.foreground_share) for group in groups]
@@ -143,7 +144,8 @@ def by_radius(results: Results, columns: Columns) -> Sketches:
             top.plot(x, y, "D", mfc="none", mec=INK, ms=5, label=label)
         top.set_title(data_name(groups[0]))
         top.set_ylabel(f"{metric.title}, percent")
-        bottom.bar(radii, shares, width=0.8, color=THIRD, edgecolor=INK, lw=0.6)
+        width = 0.4 * min(after - before for before, after in pairwise(radii)) if len(radii) > 1 else 0.8
+        bottom.bar(radii, shares, width=width, color=THIRD, edgecolor=INK, lw=0.6)
         bottom.set_ylabel("foreground, percent")
         bottom.set_xlabel("radius r, heatmap pixels")
         bottom.set_xticks(radii)

@@ -11,7 +11,7 @@ from pipeline.report.tables import Table
 from pipeline.report.tables.rows import Row, words
 
 NOT_AVAILABLE = "not available"
-Cell = str | int | None
+Cell = str | float | None
 
 
 def to_csv(table: Table) -> str:

@@ -31,7 +31,7 @@ class Row:
     gflops: float | None
     gmacs: float | None = None
     precision: str = ""
-    radius: int | None = None
+    radius: float | None = None
     seeds: int | None = None
     reported: Mapping[str, float | None] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] | None = None
