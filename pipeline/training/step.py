@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pipeline import loader
 from pipeline.codec import crop, heatmap, parts, segmentation
+from pipeline.codec.parts import Target
 from pipeline.datasets import DATASETS
 from pipeline.models import Output
 from pipeline.networks import NETWORKS
@@ -53,7 +54,7 @@ class Prepared(NamedTuple):
     target_BKhw: Tensor
     weight_BK: Tensor
     map_Bhw: Tensor | None
-    body_parts: tuple[parts.Target, ...] = ()
+    body_parts: tuple[Target, ...] = ()
 
 
 class Losses(NamedTuple):
@@ -118,9 +119,7 @@ class Step:
         input_BCHW = loader.normalise(input_BHWC).contiguous(memory_format=self.layout)
         return Prepared(input_BCHW, target_BKhw, weight_BK, map_Bhw, drawn)
 
-    def targets(
-        self, centres_BK2: Tensor, labelled_BK: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[parts.Target, ...]]:
+    def targets(self, centres_BK2: Tensor, labelled_BK: Tensor) -> tuple[Tensor, Tensor, tuple[Target, ...]]:
         """Heatmaps of the joints (Eq. 3) and their weights; of a network that predicts them also the parts'."""
         size, sigma = self.heatmap_size, self.training.heatmap.sigma
         target_BKhw, weight_BK = heatmap.encode(centres_BK2, labelled_BK, size, sigma)

@@ -29,7 +29,7 @@ def validate(
     maps: their packed true maps, None of a network without guidance. A map is 1 where its probability is above a
     half; its IoU with the truth is taken person by person. Returns None when asked to stop in between.
     """
-    training, device, size = step.training, step.device, step.heatmap_size
+    device, size = step.device, step.heatmap_size
     totals = torch.zeros(6, dtype=torch.float64, device=device)
     image_xy, scores = np.zeros_like(people.joints), np.zeros(people.labelled.shape)
     to_image = crop.invert(crop.affine(people.center, people.scale, size))
