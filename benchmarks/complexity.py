@@ -19,7 +19,7 @@ from statistics import quantiles
 import torch
 from torch import nn
 
-from benchmarks import results
+from benchmarks import tables
 from pipeline import params
 from pipeline.datasets import DATASETS
 from pipeline.models import build, complexity
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     options = parser.parse_args()
     unknown = set(options.networks) - set(NETWORKS)
     if unknown:
@@ -100,9 +100,9 @@ def main() -> None:
     names = options.networks or [name for name in NETWORKS if not name.endswith("_small")]
     torch.set_num_threads(options.threads)
     rows = measure(names, options)
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     facts = {"batch": options.batch, "repeats": options.repeats, "precision": "float32"}
-    print(results.write(options.out, "complexity", torch.device(options.device), facts, rows, COLUMNS))
+    print(tables.write(options.out, "complexity", torch.device(options.device), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

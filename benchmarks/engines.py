@@ -116,7 +116,7 @@ def main() -> None:
 
     import torch
 
-    from benchmarks import results
+    from benchmarks import tables
 
     cores = os.cpu_count() or 1
     kinds = [("avx2", 1, 0), ("own", 1, 0), ("avx2", cores, 0)]
@@ -138,10 +138,10 @@ def main() -> None:
         }
         for kind, measured in found.items()
     ]
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     facts = {key: getattr(options, key) for key in ("network", "batch", "steps", "rounds")}
     facts |= {"input_size": SIZE, "cores": cores}
-    print(results.write(options.out or results.FOLDER, "engines", torch.device("cpu"), facts, rows, COLUMNS))
+    print(tables.write(options.out or tables.FOLDER, "engines", torch.device("cpu"), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks import results
-from pipeline.codec import heatmap
-from pipeline.keypoints import COCO, MPII
-from pipeline.metrics import bootstrap, inference, oks, pckh
+from benchmarks import tables
+from pipeline.codec import crop, heatmap
+from pipeline.datasets import DATASETS
+from pipeline.evaluation import inference
+from pipeline.metrics import bootstrap, oks, pckh
 
+COCO, MPII = DATASETS["coco"].METRIC, DATASETS["mpii"].METRIC
 THRESHOLDS = np.linspace(0.5, 0.95, 10)[:, None]
 
 
@@ -62,6 +64,28 @@ def joint_by_joint(heatmaps: np.ndarray, center: np.ndarray, scale: np.ndarray) 
     return image_xy
 
 
+def drawn_joint_by_joint(
+    joints: np.ndarray, labelled: np.ndarray, size: tuple[int, int], sigma: int
+) -> np.ndarray:
+    """A person's targets in a loop over joints, as in the official code, to measure against.
+
+    joints (K, 2) input_xy, labelled (K,). Returns (K, H, W) float32.
+    """
+    height, width = size
+    reach = 3 * sigma
+    targets = np.zeros((len(joints), height, width), np.float32)
+    for joint, ((x, y), counts) in enumerate(zip(joints, labelled, strict=True)):
+        column, row = int(x / crop.STRIDE + 0.5), int(y / crop.STRIDE + 0.5)
+        left, top, right, bottom = column - reach, row - reach, column + reach + 1, row + reach + 1
+        if not counts or left >= width or top >= height or right < 0 or bottom < 0:
+            continue
+        across = np.arange(-reach, reach + 1, dtype=np.float32)
+        bump = np.exp(-(across[:, None] ** 2 + across**2) / (2 * sigma**2))
+        x0, x1, y0, y1 = max(left, 0), min(right, width), max(top, 0), min(bottom, height)
+        targets[joint, y0:y1, x0:x1] = bump[y0 - top : y1 - top, x0 - left : x1 - left]
+    return targets
+
+
 def blobs(rng, people: int, joints: int) -> np.ndarray:
     """Heatmaps (people, joints, 64, 48) float32 as a network gives them: one noisy bump each."""
     y, x = np.mgrid[:64, :48]
@@ -93,12 +117,12 @@ def simulated_matches(rng, image: np.ndarray, images: int, shift: tuple, wrong: 
         order = np.argsort(every, kind="stable")
         matches.append(
             {
-                "detected_image_id": np.arange(images),
-                "detected_detection_image": every[order],
-                "detected_score": score[order],
-                "detected_matched": np.packbits(matched[..., order], axis=-1),
-                "detected_ignored": np.packbits(ignored[..., order], axis=-1),
-                "detected_people": count.astype(np.int32),
+                "image_id": np.arange(images),
+                "detection_image": every[order],
+                "score": score[order],
+                "matched": np.packbits(matched[..., order], axis=-1),
+                "ignored": np.packbits(ignored[..., order], axis=-1),
+                "people": count.astype(np.int32),
             }
         )
     return matches
@@ -109,7 +133,7 @@ def speed() -> None:
 
     def timed(what: str, work, times: int = 3, units: int = 1) -> float:
         rows.append({"what": what, "milliseconds": 1000 * fastest(work, times) / units})
-        print(results.table(rows[-1:], COLUMNS, header=False), end="", flush=True)
+        print(tables.table(rows[-1:], COLUMNS, header=False), end="", flush=True)
         return rows[-1]["milliseconds"]
 
     rng = np.random.default_rng(0)
@@ -122,10 +146,10 @@ def speed() -> None:
         person_id=np.arange(2958),
     )
     image_xy = joints + rng.normal(0, 20, joints.shape)
-    timed("PCKh of MPII's 2,958 people", lambda: pckh.summarise(pckh.samples(image_xy, people), MPII))
+    timed("PCKh of MPII's 2,958 people", lambda: MPII.summarise(pckh.samples(image_xy, people)))
     weights = bootstrap.weights(len(np.unique(people.image_id)), 1000, 0)
     samples = pckh.samples(image_xy, people)
-    timed("PCKh of 1,000 resamples of them", lambda: pckh.summarise(samples, MPII, weights))
+    timed("PCKh of 1,000 resamples of them", lambda: MPII.summarise(samples, weights))
 
     heatmaps = blobs(rng, 64, 17)
     tensor, center, scale = torch.from_numpy(heatmaps), rng.uniform(0, 500, (64, 2)), np.ones((64, 2))
@@ -147,10 +171,32 @@ def speed() -> None:
         )
         ratios[f"decoding_ratio_{threads}_threads"] = round(loops / batched, 1)
 
+    torch.set_num_threads(1)
+    at, counts = rng.uniform(-20, (212, 276), (64, 17, 2)), rng.random((64, 17)) < 0.9
+    centres, marks = torch.from_numpy(heatmap.centres(at)), torch.from_numpy(counts)
+    rendered = heatmap.encode(centres, marks, (64, 48), 2)[0]
+    drawn = [drawn_joint_by_joint(*person, (64, 48), 2) for person in zip(at, counts, strict=True)]
+    assert np.array_equal(rendered.numpy(), np.stack(drawn)), "the two draw different targets"
+    batched = timed(
+        "targets of a person, 64 at once, 1 thread",
+        lambda: heatmap.encode(centres, marks, (64, 48), 2),
+        100,
+        64,
+    )
+    loops = timed(
+        "targets of a person, joint by joint",
+        lambda: [drawn_joint_by_joint(*person, (64, 48), 2) for person in zip(at, counts, strict=True)],
+        20,
+        64,
+    )
+    ratios["targets_ratio"] = round(loops / batched, 1)
+    torch.set_num_threads(all_threads)
+
     predictions = rng.uniform(0, 400, (40, 17, 2))
     score, area = rng.random(40), rng.uniform(1e3, 3e4, 40)
     timed(
-        "OKS-NMS of 40 people in an image", lambda: oks.nms(predictions, score, area, np.array(COCO.sigmas))
+        "OKS-NMS of 40 people in an image",
+        lambda: oks.nms(predictions, score, area, np.array(COCO.sigmas)),
     )
 
     timed("1,000 resamples of 5,000 images", lambda: bootstrap.weights(5000, 1000, 0), 1)
@@ -160,10 +206,10 @@ def speed() -> None:
         matches = simulated_matches(rng, image, 5000, (0.0,), wrong)[0]
         timed(
             f"AP, AP50 ... AR of them, {what}",
-            lambda matches=matches: oks.summarise(matches, "detected", weights),
+            lambda matches=matches: COCO.summarise(matches, weights),
             1,
         )
-    print(results.write(results.FOLDER, "evaluation", torch.device("cpu"), ratios, rows, COLUMNS))
+    print(tables.write(tables.FOLDER, "evaluation", torch.device("cpu"), ratios, rows, COLUMNS))
 
 
 def coverage(trials: int = 500, images: int = 300, resamples: int = 400) -> None:
@@ -173,13 +219,11 @@ def coverage(trials: int = 500, images: int = 300, resamples: int = 400) -> None
     def simulate(rng, images):
         return simulated_matches(rng, rng.integers(0, images, images * 5 // 4), images, shift, images * 2)
 
-    a, b = (oks.summarise(m, "detected") for m in simulate(np.random.default_rng(10**6), 60_000))
+    a, b = (COCO.summarise(m) for m in simulate(np.random.default_rng(10**6), 60_000))
     weights = bootstrap.weights(images, resamples, 0)
     held = dict.fromkeys(oks.METRICS, 0)
     for trial in range(trials):
-        first, second = (
-            oks.summarise(m, "detected", weights) for m in simulate(np.random.default_rng(trial), images)
-        )
+        first, second = (COCO.summarise(m, weights) for m in simulate(np.random.default_rng(trial), images))
         for metric in oks.METRICS:
             low, high = bootstrap.interval(second[metric] - first[metric])
             held[metric] += low <= b[metric] - a[metric] <= high

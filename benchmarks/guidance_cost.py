@@ -20,7 +20,7 @@ from statistics import median
 import torch
 from scipy.stats import binom
 
-from benchmarks import results, steps
+from benchmarks import steps, tables
 from pipeline.models.complexity import count
 from pipeline.ranks import Ranks
 from pipeline.training.step import Execution
@@ -145,14 +145,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # float32 as in training, never TF32.
     Ranks.join(options.device)
     if options.peak:
-        print(peak_megabytes(*options.peak, options))
+        print(peak_megabytes(options.peak[0], options.peak[1], options))
         return
 
     rows = times(options)
@@ -161,10 +161,10 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak"]
             peak = subprocess.check_output([*command, row["network"], what], text=True)
             row[f"{what}_peak_mb"] = float(peak)
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     facts = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
     facts |= {"compiled": options.device == "cuda", "interval": LEVEL}
-    print(results.write(options.out, "guidance_cost", torch.device(options.device), facts, rows, COLUMNS))
+    print(tables.write(options.out, "guidance_cost", torch.device(options.device), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks import results
+from benchmarks import tables
 from pipeline import loader, params
 from pipeline.datasets import sources
 from pipeline.training.schedule import Schedule
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--source", help="as data.source, and by default that of params.yaml")
     parser.add_argument("--dataset", default="coco")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     options = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -84,14 +84,14 @@ def measure(options: argparse.Namespace, augment, images, people, out: Path) -> 
         {"what": what, "images_per_second": value, "of_decoding": value / best["decoding"]}
         for what, value in best.items()
     ]
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     facts = {
         "dataset": options.dataset,
         "people": len(people),
         "images_a_round": len(names),
         "opencv": cv2.__version__,
     }
-    print(results.write(out, "loader", torch.device("cpu"), facts, rows, COLUMNS))
+    print(tables.write(out, "loader", torch.device("cpu"), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

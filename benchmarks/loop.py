@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
+import numpy as np
 import torch
 
 from pipeline import engines
 
 engines.pin_torch(deterministic=True)
 
-from benchmarks import results  # noqa: E402
+from benchmarks import tables  # noqa: E402
 from pipeline import loader, models, params, runs  # noqa: E402
 from pipeline.datasets import DATASETS, sources  # noqa: E402
 from pipeline.people import People  # noqa: E402
@@ -84,7 +85,7 @@ def measure(options: argparse.Namespace, p: params.Params, root: Path) -> dict[s
         compute=p.compute,
         train=people["train"],
         # Validation takes no part in it.
-        val=people["val"].select([0]),
+        val=people["val"].select(np.array([0])),
         images=images,
         maps=None,
         pretrained=lambda network: "none",
@@ -147,7 +148,7 @@ def main() -> None:
     parser.add_argument("--network", default="sg_hrnet_small", choices=sorted(models.NETWORKS))
     parser.add_argument("--batch", type=int, help="instead of train.batch_size")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     options = parser.parse_args()
     p = params.load()
     once = {"epochs": 1, "lr_drops": []}
@@ -155,7 +156,7 @@ def main() -> None:
         once["batch_size"] = options.batch
     p = p.model_copy(update={"train": p.train.model_copy(update=once)})
     rows = [measure(options, p, Path.cwd())]
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     facts = {
         "dataset": options.dataset,
         "input_size": p.input.size,
@@ -163,7 +164,7 @@ def main() -> None:
         "workers": p.compute.workers,
         "rounds": options.rounds,
     }
-    print(results.write(options.out, "loop", torch.device("cpu"), facts, rows, COLUMNS))
+    print(tables.write(options.out, "loop", torch.device("cpu"), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

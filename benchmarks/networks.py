@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import results
+from benchmarks import tables
 from pipeline import params, runs
 from pipeline.datasets import DATASETS, sources
 from pipeline.models import complexity, skeleton
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="default: the demo's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--root", type=Path, default=Path(), help="the project whose data/ is used")
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     options = parser.parse_args()
     unknown = set(options.networks) - set(NETWORKS)
     if unknown:
@@ -95,9 +95,9 @@ def main() -> None:
     rows = []
     for name in options.networks or SMALL:
         rows.append(train(name, p, options.root.resolve()))
-        print(results.table(rows[-1:], COLUMNS, header=len(rows) == 1), end="", flush=True)
+        print(tables.table(rows[-1:], COLUMNS, header=len(rows) == 1), end="", flush=True)
     facts = {"data": "demo, MPII", "size": list(p.input.size), "epochs": p.train.epochs}
-    print(results.write(options.out, "networks", torch.device("cpu"), facts, rows, COLUMNS))
+    print(tables.write(options.out, "networks", torch.device("cpu"), facts, rows, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks import results
+from benchmarks import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 COCO_SIZES = {"train": (118_287, 262_465, 149_813), "val": (5_000, 11_004, 6_352)}
@@ -193,7 +193,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "build/scale")
     parser.add_argument("--images", type=int, default=5_000)
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -210,9 +210,9 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.prepare_scale", "--only", dataset, source, root]
             done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         rows.append({"dataset": dataset} | json.loads(done.stdout.splitlines()[-1]))
-    print(results.table(rows, COLUMNS), end="")
+    print(tables.table(rows, COLUMNS), end="")
     checked = check_images(options.images, options.folder)
-    print(results.write(options.out, "prepare_scale", torch.device("cpu"), checked, rows, COLUMNS))
+    print(tables.write(options.out, "prepare_scale", torch.device("cpu"), checked, rows, COLUMNS))
     limits = {
         "prepare takes over 60 s": sum(row["seconds"] for row in rows) > 60,
         "prepare takes over 2 GB": max(row["peak_mb"] for row in rows) > 2000,

@@ -19,9 +19,9 @@ from statistics import median
 
 import torch
 
-from benchmarks import results, steps
+from benchmarks import steps, tables
 from pipeline.models.complexity import count
-from pipeline.training.step import Execution
+from pipeline.training.step import Compiled, Execution
 
 SIZE = (256, 192)
 
@@ -36,7 +36,7 @@ class Rung:
 
 EAGER = Execution(bfloat16=False, compiled="eager", deterministic=False, channels_last=False, fused=False)
 FULL = replace(EAGER, bfloat16=True, channels_last=True, fused=True)
-GRAPHS = "compiled with CUDA graphs"
+GRAPHS: Compiled = "compiled with CUDA graphs"
 LADDER = (
     Rung("eager float32", EAGER),
     Rung("+ channels-last", replace(EAGER, channels_last=True)),
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--batch", nargs="+", type=int)
     parser.add_argument("--steps", type=int, help="steps of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=results.FOLDER)
+    parser.add_argument("--out", type=Path, default=tables.FOLDER)
     options = parser.parse_args()
     device = torch.device(options.device)
     gpu = device.type == "cuda"
@@ -156,13 +156,13 @@ def main() -> None:
                 row |= {"tflops": flops / 1e12, "of_ceiling": flops / ceilings[kind]}
                 row["of_copy"] = row["bytes_an_image"] * row["images_per_second"] / copy_rate
                 rows.append({"network": name, "batch": batch, "step": rung.title} | row)
-                print(results.table(rows[-1:], COLUMNS, header=len(rows) == 1), end="", flush=True)
+                print(tables.table(rows[-1:], COLUMNS, header=len(rows) == 1), end="", flush=True)
                 facts["matmul_tflops"] = {
                     ("bfloat16" if bf16 else "TF32" if tf32 and gpu else "float32"): value / 1e12
                     for (bf16, tf32), value in ceilings.items()
                 }
                 # After each row: what is measured stays, whatever ends the next.
-                said = results.write(options.out, "training", device, facts, rows, COLUMNS)
+                said = tables.write(options.out, "training", device, facts, rows, COLUMNS)
     print(said)
 
 

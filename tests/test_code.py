@@ -335,7 +335,7 @@ def test_whatever_a_run_calls_is_in_its_fingerprint(tmp_path, monkeypatch, datas
 STALE = {
     "the README": ("README.md", "\n", "\nMore.\n", set()),
     "a test": ("tests/conftest.py", "\n", "\n# More.\n", set()),
-    "a benchmark's script": ("benchmarks/results.py", "\n", "\n# More.\n", set()),
+    "a benchmark's script": ("benchmarks/tables.py", "\n", "\n# More.\n", set()),
     "a comment and a docstring": ("pipeline/training/loop.py", '"""A training', '"""One training', set()),
     "a plot": ("pipeline/report/figures/style.py", "WIDTH = 7.4", "WIDTH = 7.5", {"report"}),
     "an operator in HRNet's blocks": (
