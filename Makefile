@@ -8,16 +8,27 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock test test-all profile mlflow crate lint requirements bench bench-gpu
+.PHONY: help repro verify lock test test-all profile mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
 
-$(INSTALLED): requirements.txt
+# The lists are whole, so nothing is resolved, and each file has one of the hashes there. The one package that comes as
+# source is built by the setuptools of the list. torch: a build for CPUs where pip is told of one, else PyPI's, which on
+# Linux wants CUDA's libraries beside it (docs/gpus.md).
+PIP := .venv/bin/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation
+HAS_CUDA := .venv/bin/python -c 'import sys, importlib.metadata as m; sys.exit("nvidia" not in str(m.requires("torch")))'
+$(INSTALLED): requirements.txt requirements-cpu.txt requirements-cuda.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] in ((3, 11), (3, 12)) else "Python 3.11 or 3.12 is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' || (echo "The module venv is missing; on Debian: apt-get install python3-venv" && false)
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	sed -n '/^setuptools==/,/# via/p' requirements.txt > .venv/setuptools.txt
+	$(PIP) --requirement .venv/setuptools.txt
+	@$(PIP) --requirement requirements-cpu.txt 2> .venv/torch.log \
+		|| grep -E 'No matching distribution|ResolutionImpossible' .venv/torch.log || (cat .venv/torch.log && false)
+	$(PIP) --requirement requirements.txt
+	! $(HAS_CUDA) || $(PIP) --requirement requirements-cuda.txt
+	.venv/bin/python -m pip check
 	@touch $@
 
 repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
@@ -69,8 +80,20 @@ lint: $(INSTALLED) ## Check style and types
 	ruff format --check .
 	mypy
 
-requirements: $(INSTALLED) ## Resolve requirements.in into requirements.txt, in a fresh environment
-	rm -rf .venv/resolve && $(PYTHON) -m venv .venv/resolve
-	.venv/resolve/bin/python -m pip install --quiet --requirement requirements.in
-	(head -1 requirements.txt && .venv/resolve/bin/python -m pip freeze | sed 's/+cpu$$//') > .venv/requirements.txt
-	mv .venv/requirements.txt requirements.txt && rm -rf .venv/resolve
+.venv/bin/uv:
+	$(MAKE) $(INSTALLED)
+
+# What is pinned already stays; UPGRADE=--upgrade takes the newest of all, and UPGRADE='--upgrade-package NAME' of one.
+requirements: .venv/bin/uv ## Resolve requirements.in into requirements.txt and requirements-cuda.txt, with hashes
+	cat requirements.txt requirements-cuda.txt > .venv/resolved.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE) \
+		--output-file .venv/resolved.txt requirements.in
+	awk 'BEGIN { out = "requirements.txt"; cuda = "requirements-cuda.txt"; \
+			print "# Written by `make requirements` from requirements.in." > out; \
+			print "# What torch wants besides where it is built for CUDA. Written by `make requirements`." > cuda } \
+		/^[a-z]/ { file = /^(cuda|nvidia|triton)/ ? cuda : out } { print > file }' .venv/resolved.txt
+
+audit: $(INSTALLED) ## Check what is installed against requirements.txt, its own hashes, and known vulnerabilities
+	python -m tests.installed requirements.txt requirements-cuda.txt
+	uv tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip \
+		--requirement requirements.txt --requirement requirements-cuda.txt

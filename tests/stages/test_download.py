@@ -42,7 +42,7 @@ def test_without_such_files_the_records_are_empty(place):
 
 
 def test_records_hold_hashes_and_no_folder_and_change_with_the_file(place):
-    boxes, first = place / "boxes.json", place / "weights.safetensorsh"
+    boxes, first = place / "boxes.json", place / "weights.pth"
     boxes.write_text("[1]")
     first.write_text("2")
     settings(str(boxes), str(first))
@@ -55,7 +55,7 @@ def test_records_hold_hashes_and_no_folder_and_change_with_the_file(place):
     # MPII has no detected boxes.
     assert json.loads(paths.given_boxes("mpii").read_text()) == []
     (recorded,) = json.loads(paths.given_weights("mpii").read_text())
-    assert recorded["name"] == "weights.safetensorsh" and recorded["bytes"] == 1
+    assert recorded["name"] == "weights.pth" and recorded["bytes"] == 1
     before = paths.given_weights("coco").read_bytes()
     boxes.write_text("[2]")
     stage.download("coco")
