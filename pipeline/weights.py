@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.datasets import transfer
 from pipeline.datasets.transfer import TransferError
-from pipeline.files import lock, sha256
+from pipeline.files import lock, read_json, sha256
 from pipeline.networks import NETWORKS
 
 KEPT = Path("data") / "archives" / "pretrained"
@@ -67,6 +67,20 @@ def fetch(name: str, wanted: str, source: str, root: Path) -> Path | None:
                 file=sys.stderr,
             )
     return find(name, wanted, source, root)
+
+
+def recorded(name: str, wanted: str, source: str, root: Path, manifest: Path) -> Path | None:
+    """As `fetch`, once the manifest tells what was found: where imagenet_if_there met none, none is looked for any
+    more, and where it met some, they are needed, so that no run of a table starts otherwise than the others."""
+    url = NETWORKS[name].imagenet
+    if wanted == "imagenet_if_there" and url is not None and manifest.is_file():
+        there = any(row["name"] == file_name(url) for row in read_json(manifest))
+        wanted = "imagenet" if there else "none"
+        if not there:
+            print(
+                f"model.pretrained: imagenet_if_there, and {file_name(url)} was not: {name} starts from scratch"
+            )
+    return fetch(name, wanted, source, root)
 
 
 def _download(url: str, file: Path) -> None:

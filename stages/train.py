@@ -92,9 +92,10 @@ def train(dataset: str, name: str) -> None:
             maps = np.load(paths.targets(dataset, run.radius) / f"{split}.npy")
             check_targets(table, maps, p, run.radius)
 
-    file = weights.fetch(run.model, p.model.pretrained, p.data.source, root)
+    given = paths.given_weights(dataset)
+    file = weights.recorded(run.model, p.model.pretrained, p.data.source, root, given)
     if file:
-        files.check_recorded("model.pretrained", file, paths.given_weights(dataset))
+        files.check_recorded("model.pretrained", file, given)
     metric = DATASETS[dataset].METRIC
     settings = runs.Settings.of(p, guided=run.radius is not None, input_size=run.input)
     record = runs.Record(

@@ -148,6 +148,28 @@ def test_weights_if_there_from_a_site_that_is_away_are_none_and_it_is_said(
         weights.fetch("pose_resnet50", "imagenet", "official", tmp_path)
 
 
+def test_weights_if_there_are_for_every_run_what_they_were_for_the_record(
+    published, server, tmp_path, capsys
+):
+    found, right = tmp_path / "given_weights.json", server.files.pop(f"/{published}")
+    network = ("pose_resnet50", "imagenet_if_there", "official", tmp_path)
+    assert weights.fetch(*network) is None
+    files.record(found, [])
+    # The site is back, and some runs are trained already.
+    server.files[f"/{published}"] = right
+    capsys.readouterr()
+    assert weights.recorded(*network, found) is None
+    assert "pose_resnet50 starts from scratch" in capsys.readouterr().out
+    kept = weights.fetch(*network)
+    files.record(found, [kept])
+    assert weights.recorded(*network, found) == kept
+    # They are gone, and the site again: what the record names is no matter of luck.
+    kept.unlink()
+    server.files.clear()
+    with pytest.raises(ValueError, match="answers 404"):
+        weights.recorded(*network, found)
+
+
 def test_pinned_weights_are_known_by_all_their_digits():
     pins = json.loads(weights.PINS.read_text())
     for name in ("resnet50-0676ba61.pth", "resnet101-63fe2227.pth", "resnet152-394f9c45.pth"):
