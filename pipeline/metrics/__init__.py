@@ -77,6 +77,6 @@ class Metric(Protocol):
         """
         ...
 
-    def parts(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
+    def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         """As `summarise`, taken apart as finely as the metric allows: PCKh's joints, OKS's columns."""
         ...

@@ -71,7 +71,7 @@ class OKS:
             raise ValueError(f"weights for {weights.shape[-1]} images, but these matches have {count}")
         return _accumulate(samples, weights)
 
-    def parts(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
+    def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         return self.summarise(samples, weights)
 
 

@@ -62,7 +62,7 @@ class PCKh:
         values["Mean@0.1"] = _percent(hits[..., mean].sum(-1), counted[..., mean].sum(-1))
         return values if weights is not None else {name: float(value) for name, value in values.items()}
 
-    def parts(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
+    def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         """PCKh@0.5 of each joint by its name."""
         rates = _percent(*_counts(samples, 0.5, weights))
         return dict(zip(self.keypoints.names, np.moveaxis(rates, -1, 0), strict=True))

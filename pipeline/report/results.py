@@ -204,10 +204,10 @@ class Results:
         """As `estimates`, taken apart as finely as the metric allows."""
         if self._by_seed(group, box) is None:
             return None
-        by_seed = [group.metric.parts(group.samples(box, seed)) for seed in range(len(group.runs))]
+        by_seed = [group.metric.summarise_finely(group.samples(box, seed)) for seed in range(len(group.runs))]
         if tuple(by_seed[0]) == group.metric.columns:
             return self.estimates(group, box)
-        return self._intervals(group, box, by_seed, group.metric.parts)
+        return self._intervals(group, box, by_seed, group.metric.summarise_finely)
 
     def map_iou(self, group: Group) -> Estimate | None:
         """Mean IoU of the four maps with the target, percent.

@@ -124,7 +124,8 @@ def test_its_metric_scores_resamples_and_takes_apart(dancers, prepared):
     assert {name: scored.values[name] for name in metric.columns} == pytest.approx(summary, nan_ok=True)
     assert metric.images(scored.samples).tolist() == [6, 7, 8]
     weights = bootstrap.weights(3, 40, seed=0)
-    for resampled in (metric.summarise(scored.samples, weights), metric.parts(scored.samples, weights)):
+    for summarise in (metric.summarise, metric.summarise_finely):
+        resampled = summarise(scored.samples, weights)
         assert all(value.shape == (40,) for value in resampled.values())
 
 
