@@ -36,10 +36,13 @@ def _facts(record: Record) -> dict[str, str]:
         facts |= {
             "the number of ranks": str(machine.ranks),
             "the device": machine.device,
-            "the kernels": machine.kernels or "a GPU's",
+            "the set of kernels": machine.kernels or "a GPU's",
             "torch": machine.torch,
             "the training step": machine.compiled,
         }
-    if record.precision is not None:
-        facts["the precision"] = record.precision
+    if record.settings is not None and record.settings.training is not None:
+        train = record.settings.training.train
+        facts["the precision"] = train.precision
+        if record.machine is not None and record.machine.device == "cpu":
+            facts["the number of threads"] = str(train.threads)
     return facts

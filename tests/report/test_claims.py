@@ -247,6 +247,8 @@ def test_p_values_are_corrected_within_each_dataset(results):
         ("machine", "compiled", "compiled", "the training step is compiled in sg_hrnet_w32-r5-s1 and eager"),
         ("input", "size", [384, 288], "the input's size is 384x288 in sg_hrnet_w32-r5-s1 and 256x192"),
         ("input", "reduced_decoding", True, "reduced decoding is on in sg_hrnet_w32-r5-s1 and off"),
+        ("machine", "kernels", "own", "the set of kernels is own in sg_hrnet_w32-r5-s1 and avx2"),
+        ("train", "threads", 2, "the number of threads is 2 in sg_hrnet_w32-r5-s1 and 1"),
         ("train", "precision", "bfloat16", "the precision is bfloat16 in sg_hrnet_w32-r5-s1 and float32"),
     ],
 )
