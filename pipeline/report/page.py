@@ -95,7 +95,7 @@ def render(
     )
     environment.filters |= {"number": forms.number, "signed": forms.signed, "slug": _slug, "words": words}
     rates = effort.measured_rates(results)
-    on_paper, on_networks = claims_.whatever_the_data()
+    conclusions = claims_.conclude(claims)
     demo = [group for group in results.groups if group.first.record.data.source == "demo"]
     return environment.get_template("page.html.j2").render(
         paper=PAPER,
@@ -113,10 +113,15 @@ def render(
         steps=split.steps(results),
         by_number=claims_.by_number(claims),
         titles=paper.titles(),
-        on_paper=" and ".join(map(str, on_paper)),
-        on_networks=" and ".join(map(str, on_networks)),
-        counts=claims_.counts(claims),
-        glance=claims_.at_a_glance(claims),
+        counts=claims_.counts(conclusions),
+        glance={
+            basis: {
+                number: [each for each in conclusions if each.number == number]
+                for number in paper.titles()
+                if claims_.basis(number) == basis
+            }
+            for basis in claims_.Basis
+        },
         clusterings=[
             (DATASETS[name].TITLE, clustering)
             for name in results.params.datasets

@@ -110,13 +110,36 @@ def test_lspet_judges_the_same_claim_and_says_so(results):
     assert mpii.verdict == "not measured" and "`radius_sweep`" in mpii.note
     assert lspet.statement.startswith("The same claim on LSPET") and lspet.verdict == "supported"
     assert "not use LSPET" in lspet.note
-    assert claims.at_a_glance(found)[1] == [
-        ("not measured", "not measured"),
-        ("supported", "on LSPET: supported"),
+    conclusions = claims.conclude(found)
+    assert [(c.dataset, c.verdict, c.words) for c in conclusions if c.number == 1] == [
+        ("", "not measured", "not measured"),
+        ("lspet", "supported", "on LSPET: supported"),
     ]
     # What holds on LSPET is no verdict on the paper's claim.
-    paper = [claim for claim in found if claim.dataset != "lspet"]
-    assert claims.counts(found) == claims.counts(paper) and sum(claims.counts(found).values()) == len(paper)
+    counted = claims.counts(conclusions)
+    assert counted == claims.counts([c for c in conclusions if not c.dataset])
+    assert sum(counted.values()) == len(paper.titles()) - 2
+
+
+def test_a_claim_with_parts_has_one_conclusion_and_the_papers_own_figures_support_nothing(results):
+    found = claims.judge(results(source="official", full_size=True, detections=True, **JUDGED))
+    conclusions = claims.conclude(found)
+    assert [c.number for c in conclusions] == list(paper.titles())
+    by_number = {c.number: c for c in conclusions}
+    # As many parameters as printed, but more GFLOPs.
+    assert (by_number[8].verdict, by_number[8].basis) == ("contradicted", "networks and machines")
+    assert "GFLOPs" in by_number[8].words
+    assert by_number[5].words == "smaller than claimed (AP and AP75)"
+    assert by_number[4].words == "contradicted"
+    assert {c.number for c in conclusions if c.basis == "the paper's own figures"} == {2, 5}
+    assert by_number[2].verdict == "supported"
+    counted = claims.counts(conclusions)
+    others = [c for c in conclusions if c.number not in (2, 5)]
+    assert counted["supported"] == sum(c.verdict == "supported" for c in others)
+    rows = csv.DictReader(io.StringIO(claims.to_csv(found)))
+    assert {(row["claim"], row["conclusion"], row["basis"]) for row in rows} == {
+        (str(c.number), c.verdict, c.basis) for c in conclusions
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,7 +203,6 @@ def test_claims_csv_has_a_line_for_each_part(results):
     assert {"statement", "place", "reported", "measured", "difference", "low", "high", "verdict"} <= set(
         rows[0]
     )
-    assert sum(claims.counts(found).values()) == len(found)
 
 
 def test_what_is_claimed_is_what_the_papers_tables_say():
@@ -211,7 +233,10 @@ def test_from_fewer_than_three_seeds_a_verdict_is_preliminary(results):
     assert all(claim.would_be is not None and claim.preliminary and claim.p is None for claim in by_seed)
     gain = _by(found, 1)
     assert gain.words == f"preliminary: {gain.would_be}" and "needs 3 seeds" in gain.note
-    assert claims.at_a_glance(found)[1] == [("preliminary", gain.words)]
+    conclusions = {c.number: c for c in claims.conclude(found)}
+    assert conclusions[1].words == gain.words
+    # Its parts with detected boxes are not there.
+    assert conclusions[3].words == "not measured (4 of 8 parts)"
     assert gain.low_these_images < gain.difference < gain.high_these_images
 
 

@@ -65,6 +65,25 @@ def test_verdict_of_the_only_metrics_that_are_not_ahead(gains, verdict):
     assert rules.of_only_not_ahead(gains, ["AR"], margin=0.3) == verdict
 
 
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        ("supported, supported", "supported"),
+        ("supported, smaller than claimed", "smaller than claimed"),
+        ("supported, contradicted, not measured", "contradicted"),
+        ("supported, no gain", "contradicted"),
+        ("no gain, no gain", "no gain"),
+        ("supported, inconclusive", "inconclusive"),
+        ("inconclusive, preliminary, smaller than claimed", "preliminary"),
+        ("preliminary, not measured", "not measured"),
+        ("not testable with this data, not measured", "not testable with this data"),
+    ],
+)
+def test_of_a_claim_with_parts_all_must_hold(parts, verdict):
+    verdicts = [rules.Verdict(part) for part in parts.split(", ")]
+    assert rules.together(verdicts) == rules.together(verdicts[::-1]) == verdict
+
+
 def test_equal_means_equal_as_the_paper_prints_it():
     assert (
         rules.of_equality(28.573, 28.536) == "supported" and rules.of_equality(7.23, 7.12) == "contradicted"

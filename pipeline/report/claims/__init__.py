@@ -8,12 +8,24 @@ from pipeline.datasets import DATASETS
 from pipeline.report import paper
 from pipeline.report.claims import accuracy, costs, rules, training
 from pipeline.report.claims.claim import Claim
+from pipeline.report.claims.conclusions import Basis, Conclusion, basis, basis_of, conclude, counts
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
 from pipeline.report.results import Results
 from pipeline.report.tables.forms import Cell, csv_text
 
-__all__ = ["Claim", "Verdict", "at_a_glance", "by_number", "counts", "judge", "to_csv", "whatever_the_data"]
+__all__ = [
+    "Basis",
+    "Claim",
+    "Conclusion",
+    "Verdict",
+    "basis",
+    "by_number",
+    "conclude",
+    "counts",
+    "judge",
+    "to_csv",
+]
 
 # By the word in the column `rule` of reported/claims.csv.
 RULES: dict[str, Callable[[Results, Part, Claim], list[Claim]]] = {
@@ -30,9 +42,6 @@ RULES: dict[str, Callable[[Results, Part, Claim], list[Claim]]] = {
     "faster": training.faster,
     "more_accurate": training.more_accurate,
 }
-# Judged on the paper's own figures, or on networks and machines; the rest needs a dataset.
-ON_PAPER = ("reported_gain",)
-ON_NETWORKS = ("count", "cost")
 # These name two datasets.
 _OF_SEVERAL = ("larger_gain",)
 
@@ -66,15 +75,15 @@ def _corrected(claims: Sequence[Claim]) -> list[Claim]:
 
 def _applies(part: Part, dataset: str) -> bool:
     """Whether a part can be judged on a dataset that the paper does not use: its metric is that of the part's."""
-    if part.rule in (*ON_PAPER, *ON_NETWORKS, *_OF_SEVERAL):
+    if basis_of(part) != Basis.TRAINED or part.rule in _OF_SEVERAL:
         return False
     metric, wanted = DATASETS[dataset].METRIC, DATASETS[part.dataset].METRIC
     return (metric.title, metric.boxes) == (wanted.title, wanted.boxes)
 
 
 def to_csv(claims: Sequence[Claim]) -> str:
-    """A row for each part. A column holds numbers or nothing, or it holds text."""
-    rows = []
+    """A row for each part; `conclusion` is of all parts of its claim. A column holds numbers or nothing, or text."""
+    rows, conclusions = [], {(each.number, each.dataset): each for each in conclude(claims)}
     for claim in claims:
         row: dict[str, Cell] = {
             "claim": claim.number,
@@ -97,6 +106,8 @@ def to_csv(claims: Sequence[Claim]) -> str:
             "p": _number(claim.p),
             "p_holm": _number(claim.p_holm),
             "seeds": _number(claim.seeds),
+            "basis": basis(claim.number),
+            "conclusion": conclusions[claim.number, "" if claim.papers else claim.dataset].verdict,
             "verdict": claim.verdict,
             "would_be": claim.would_be or "",
             "preliminary": "yes" if claim.preliminary else "",
@@ -117,31 +128,6 @@ def _number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{round(value, 4):.10g}"
 
 
-def at_a_glance(claims: Sequence[Claim]) -> dict[int, list[tuple[str, str]]]:
-    """By number each verdict that the claim's parts got, with words that tell other data from the paper's."""
-    glance: dict[int, list[tuple[str, str]]] = {number: [] for number in paper.titles()}
-    for claim in claims:
-        words = claim.words if claim.papers else f"on {DATASETS[claim.dataset].TITLE}: {claim.words}"
-        if (claim.verdict, words) not in glance[claim.number]:
-            glance[claim.number].append((claim.verdict, words))
-    return glance
-
-
 def by_number(claims: Sequence[Claim]) -> dict[int, list[Claim]]:
     """The claims' parts, by number."""
     return {number: [claim for claim in claims if claim.number == number] for number in paper.titles()}
-
-
-def counts(claims: Sequence[Claim]) -> dict[Verdict, int]:
-    """How many parts of the paper's claims got each verdict, in the order of the verdicts."""
-    verdicts = [claim.verdict for claim in claims if claim.papers]
-    return {verdict: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
-
-
-def whatever_the_data() -> tuple[list[int], list[int]]:
-    """The numbers of the claims that are judged on the paper's own figures, and on the networks themselves."""
-    on_paper, on_networks = (
-        sorted({part.claim for part in paper.parts() if part.rule in rules})
-        for rules in (ON_PAPER, ON_NETWORKS)
-    )
-    return on_paper, on_networks

@@ -31,6 +31,28 @@ class Verdict(StrEnum):
     NOT_MEASURED = "not measured"
 
 
+# What leaves a claim open, the most basic reason first.
+_OPEN = (
+    Verdict.NO_DATA,
+    Verdict.NO_PROTOCOL,
+    Verdict.NOT_COMPARABLE,
+    Verdict.NOT_MEASURED,
+    Verdict.PRELIMINARY,
+    Verdict.INCONCLUSIVE,
+)
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """The one verdict of a claim whose parts, at least one, must all hold: one that fails decides, else one that is
+    open. A part without a gain fails among parts that have one."""
+    found = set(verdicts)
+    if len(found) == 1:
+        return verdicts[0]
+    if found & {Verdict.CONTRADICTED, Verdict.NO_GAIN}:
+        return Verdict.CONTRADICTED
+    return next((each for each in _OPEN if each in found), Verdict.SMALLER)
+
+
 def is_none(interval: Interval, margin: float) -> bool:
     """Whether a gain's whole interval lies within the margin: two one-sided tests, each at ALPHA."""
     return -margin < interval[0] and interval[1] < margin
