@@ -293,7 +293,9 @@ def items(data: bytes, file: str, wanted: tuple[str, ...]) -> Iterator[tuple[str
     decoder = json.JSONDecoder()
     try:
         text = data.decode()
-        at = _expect(text, _skip(text, 0), "{")
+        at = _skip(text, _expect(text, _skip(text, 0), "{"))
+        if text[at : at + 1] == "}":
+            return
         while True:
             key, at = decoder.raw_decode(text, _skip(text, at))
             at = _skip(text, _expect(text, _skip(text, at), ":"))
