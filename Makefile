@@ -52,9 +52,8 @@ test-all: $(INSTALLED) ## Run all tests
 profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
 	@python -m pipeline.profiles $(NAME)
 
-mlflow: $(INSTALLED) ## Show the runs side by side in a browser, at PORT=5000
-	@echo "Losses and weights of the runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?compareRunsMode=CHART"
-	mlflow ui --port $(PORT) --backend-store-uri sqlite:///mlflow.db
+mlflow: $(INSTALLED) ## Bring the runs into MLflow and show them side by side in a browser, at PORT=5000
+	@python -m pipeline.comparison --port $(PORT)
 
 # roc-validator wants older versions of click and rich than other packages here.
 CRATE := .venv/crate/bin/python

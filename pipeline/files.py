@@ -47,7 +47,12 @@ def write_json(path: Path, value: object) -> None:
     """Replace a file that DVC may have linked to its cache, which writing into it would spoil."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    path.write_text(json.dumps(value, indent=1) + "\n")
+    path.write_text(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """As `write_json` writes it."""
+    return json.dumps(value, indent=1) + "\n"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import files, params, paths, runs
+from pipeline import files, params, paths, runs, tracking
 from pipeline.datasets import DATASETS, sources
 from pipeline.evaluation import inference, pictures, score
 from pipeline.metrics import Array, Rules, bootstrap
@@ -105,6 +105,8 @@ def evaluate(*arguments: str) -> None:
         shutil.copyfile(folder / "history.csv", out / "history.csv")
     for kind, each in scored.items():
         say(run, kind, each.values)
+    if run in runs.named_by(p):
+        tracking.bring(dataset, run.name)
 
 
 def of_predictions(a: argparse.Namespace, p: params.Params) -> None:
@@ -126,6 +128,8 @@ def of_predictions(a: argparse.Namespace, p: params.Params) -> None:
         f"{low:.2f} to {high:.2f}",
         flush=True,
     )
+    if run in runs.named_by(p):
+        tracking.bring(run.dataset, run.name)
 
 
 def folder_of(run: runs.Run, p: params.Params) -> Path:

@@ -116,10 +116,11 @@ def train(dataset: str, name: str) -> None:
             compiled=Execution.of(p.train, ranks).compiled,
         ),
     )
+    reachable = consumers.of_run("train", dataset, run.model, run.ablation).reachable()
     key = files.hash_json(
         {
             "record": record.model_dump(mode="json"),
-            "code": consumers.of_run("train", dataset, run.model, run.ablation).reachable(),
+            "code": reachable,
             # Joints' order and symmetry, and COCO's labels, lie beside the tables of people.
             "people": files.hash_files(*sorted(folder.iterdir())),
             "first_weights": file and files.sha256(file),
@@ -132,7 +133,7 @@ def train(dataset: str, name: str) -> None:
     waited = hold(checkpoint, ranks, f"{dataset}/{name}")
     outputs = found(finished, cache, waited) if ranks.first else None
     if ranks.same(outputs is None):
-        tracked = record.model_dump(mode="json", by_alias=True)
+        tracker = Tracker(p.profile, record, reachable, name_of_all) if ranks.first else NoTracker()
         task = loop.Task(
             run=run,
             settings=settings,
@@ -143,7 +144,7 @@ def train(dataset: str, name: str) -> None:
             maps=maps,
             pretrained=lambda network: pretrained.start(network, file),
             accuracy=metric.accuracy(people["val"], folder),
-            tracker=Tracker(dataset, name, tracked) if ranks.first else NoTracker(),
+            tracker=tracker,
         )
         outputs = outputs_of(task, checkpoint, ranks, record)
         if ranks.first:
@@ -160,13 +161,15 @@ def outputs_of(
     task: loop.Task, checkpoint: Checkpoint, ranks: Ranks, record: runs.Record
 ) -> dict[str, bytes]:
     """Train, and give the files of runs/DATASET/RUN by their names."""
-    ended = False
+    ended = "FAILED"
     try:
         trained = loop.train(task, checkpoint, ranks)
-        ended = True
+        ended = "FINISHED"
+    except loop.Interrupted:
+        ended = "KILLED"
+        raise
     finally:
-        # Asked to stop, it leaves within seconds.
-        task.tracker.close(ended, timeout=30 if ended else 1)
+        task.tracker.close(ended)
     return {
         paths.WEIGHTS: tensors.pack(trained.weights),
         "history.csv": history.to_csv(trained.history),

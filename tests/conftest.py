@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -78,6 +79,29 @@ def finished(tmp_path_factory) -> Path:
     from tests import finished
 
     return finished.finished(tmp_path_factory.mktemp("finished") / "workspace")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """MLflow's store as it is created, which takes seconds."""
+    # Not at the top: few tests need it.
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments(max_results=1)
+    return file
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, empty_store) -> Path:
+    """An empty project, the current folder, with the profiles and with a store of its own for MLflow."""
+    (tmp_path / "profiles").symlink_to(ROOT / "profiles")
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for key in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "DVC_STAGE"):
+        monkeypatch.delenv(key, raising=False)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

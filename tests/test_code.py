@@ -109,7 +109,7 @@ EDITS = {
     ),
     "a network's title": ("pipeline/networks.py", 'title="HRNet-W32"', 'title="HRNet"', set()),
     "a message": ("pipeline/params.py", "names something twice", "has something twice", set()),
-    "what MLflow gets": ("pipeline/tracking.py", "class Tracker:", "ANSWER = 42\n\n\nclass Tracker:", set()),
+    "what MLflow gets": ("pipeline/tracking/rows.py", "SUFFIX = 60", "SUFFIX = 50", set()),
     "the progress bar": ("pipeline/training/progress.py", 'unit=" images"', 'unit=" people"', set()),
     "a parser": ("pipeline/datasets/formats/mpii.py", "SHIFT_DOWN = 15.0", "SHIFT_DOWN = 16.0", set()),
     "a plot's metric": ("pipeline/metrics/pckh.py", '"""The mean PCKh in percent at each', '"""PCKh"""; """', set()),

@@ -44,6 +44,7 @@ tracking
 training
 evaluation
 report
+comparison
 plan
 predict trace record
 verify

@@ -73,16 +73,14 @@ def _mlflow(runs: set[tuple[str, str]]) -> list[dict[str, str | None]]:
     store = Path(paths.mlflow_store().removeprefix("sqlite:///"))
     if not store.is_file():
         return []
-    query = """select e.name, r.name, r.run_uuid, r.start_time, r.end_time from runs r
-               join experiments e on e.experiment_id = r.experiment_id
+    query = """select t.value, r.run_uuid, r.start_time, r.end_time from runs r
+               join tags t on t.run_uuid = r.run_uuid and t.key = 'run'
                where r.lifecycle_stage = 'active' order by r.start_time"""
     names = {f"{dataset}/{run}" for dataset, run in runs}
     latest: dict[str, dict[str, str | None]] = {}
     try:
         with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
-            for experiment, name, uuid, start, end in connection.execute(query):
-                # A run may carry its dataset in its own name, or in its experiment's.
-                full = name if name in names else f"{experiment.rsplit('/', 1)[-1]}/{name}"
+            for full, uuid, start, end in connection.execute(query):
                 if full in names:
                     times = [_time(t / 1000) if t else None for t in (start, end)]
                     latest[full] = {"run": full, "id": uuid, "started": times[0], "ended": times[1]}

@@ -2,7 +2,7 @@
 
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,17 +109,17 @@ def remove_stale(params: Params, root: Path = Path("results")) -> list[Path]:
 
 
 class Results:
-    """All results that the parameters name; estimates are made once and kept."""
+    """All results that the parameters name, or those of some `runs`; estimates are made once and kept."""
 
-    def __init__(self, params: Params, root: Path = Path(".")):
+    def __init__(self, params: Params, root: Path = Path("."), runs: Iterable[Run] | None = None):
         self.params, self.root = params, root
-        self.groups = self._read()
+        self.groups = self._read(named_by(params) if runs is None else runs)
         self._estimates: dict[tuple[str, str, str], dict[str, Estimate] | None] = {}
         self._weights: dict[tuple[str, int, bool], Array] = {}
 
-    def _read(self) -> list[Group]:
+    def _read(self, runs: Iterable[Run]) -> list[Group]:
         rows: dict[tuple[str, str], list[tuple[Evaluation, Path]]] = {}
-        for run in named_by(self.params):
+        for run in runs:
             folder = self.root / paths.results(run.dataset, run.name)
             path = folder / "metrics.json"
             evaluation = Evaluation.load(path)

@@ -31,11 +31,9 @@ class Interrupted(SystemExit):
 class Tracker(Protocol):
     """Who is told of a training as it goes on; see pipeline.tracking."""
 
-    run_id: str | None
-
-    def start(self, run_id: str | None) -> None: ...
+    def start(self, steps: int) -> None: ...
     def log(self, row: Row, images_per_second: float) -> None: ...
-    def close(self, finished: bool, timeout: float = 30) -> None: ...
+    def close(self, status: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class _Training:
             self.steps = state.facts["step"]
             print(f"going on from step {self.steps} of {self.schedule.steps}", flush=True)
         self.schedule.start = self.steps
-        task.tracker.start(state.facts["tracking"] if state else None)
+        task.tracker.start(self.steps)
         self.signals = Signals()
         self.progress = progress = Progress(self.heading, self.schedule, ranks)
         # Nothing here refers back to this object: its loaders end with the last reference to it.
@@ -181,10 +179,7 @@ class _Training:
             values = self.step.network.state_dict().values()
             if not torch.stack([value.isfinite().all() for value in values]).all():
                 raise self._about(NotFinite(self.steps - 1, ()))
-            self.checkpoint.save(
-                self.step.state_dict(),
-                {"step": self.steps, "history": self.history.rows, "tracking": self.task.tracker.run_id},
-            )
+            self.checkpoint.save(self.step.state_dict(), {"step": self.steps, "history": self.history.rows})
         self._saved_at = time.monotonic()
 
     def is_long_unsaved(self) -> bool:

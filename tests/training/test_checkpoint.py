@@ -70,7 +70,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
 
 def test_a_bit_that_flips_is_noticed_before_a_training_goes_on(tmp_path):
     with Checkpoint(tmp_path, "a") as checkpoint:
-        checkpoint.save({"x": torch.rand(100)}, {"step": 3, "history": [{"loss": 0.1}], "tracking": None})
+        checkpoint.save({"x": torch.rand(100)}, {"step": 3, "history": [{"loss": 0.1}]})
         path = tmp_path / "a.safetensors"
         whole = path.read_bytes()
         # In the header, in the numbers, and in the history.
