@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock test test-all profile mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro verify lock study publish test test-all profile mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -41,6 +41,12 @@ verify: $(INSTALLED) ## Run the demo from nothing, in a folder of its own, and c
 
 lock: $(INSTALLED) ## Run the demo from nothing, and write dvc.lock with docs/demo, what it stands for
 	python -m pipeline.verify --from-nothing --write
+
+study: $(INSTALLED) ## NAME=lspet-small: make a published study's report again, without data, and compare it
+	python -m pipeline.study $(NAME)
+
+publish: $(INSTALLED) ## NAME=lspet-small: write what the report is made of, and the report, to studies/NAME
+	python -m pipeline.study $(NAME) --publish
 
 # Two processes of one thread each: threads that wait would take each other's core.
 test: $(INSTALLED) ## Run the tests, but for the slow ones

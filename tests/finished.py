@@ -35,6 +35,7 @@ def finished(folder: Path, **changes) -> Path:
         assert name.startswith("train_")
     for table in tables.make(results):
         write(folder / "reports" / f"{table.name}.csv", forms.to_csv(table))
+    write(folder / paths.complexity(), "[]\n")
     write(folder / "reports" / "index.html", "<html>")
     write(folder / "reports" / "environment.html", "of today")
     write_lock(folder)

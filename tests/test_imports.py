@@ -47,7 +47,7 @@ report
 comparison
 plan
 predict trace record
-verify
+verify study
 stages
 """.split("\n")
 ORDER = {room: number for number, line in enumerate(ROOMS) for room in line.split()}

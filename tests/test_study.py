@@ -1,0 +1,147 @@
+"""A published study: its report can be made again without data, networks or pictures, byte for byte."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import study
+from tests.conftest import ROOT
+from tests.finished import finished, write, write_lock
+from tests.project import environment
+
+PUBLISHED = sorted(path.parent.name for path in (ROOT / study.FOLDER).glob("*/params.yaml"))
+
+
+def command(folder, *arguments, module="pipeline.study"):
+    parts = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        parts, cwd=folder, env=environment() | {"PYTHONPATH": str(folder)}, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    small = {"datasets": ["mpii"], "radius_only": [], "report__resamples": 50}
+    folder = finished(tmp_path_factory.mktemp("study") / "workspace", **small)
+    assert command(folder, module="stages.report").returncode == 0
+    write_lock(folder)
+    result = command(folder, "small", "--publish")
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"studies/small: \d\.\d MB, the report in reports/index.html\n", result.stdout)
+    return folder
+
+
+@pytest.fixture
+def own(original, tmp_path):
+    """A workspace with a study that a test may spoil."""
+    return shutil.copytree(original, tmp_path / "own")
+
+
+@pytest.mark.slow
+def test_what_is_published_makes_the_same_report_without_the_workspace(own):
+    for folder in ("results", "data", "runs", "reports", "benchmarks"):
+        shutil.rmtree(own / folder)
+    (own / "dvc.lock").unlink()
+    (own / "params.yaml").unlink()
+    result = command(own, "small")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["published", "here", "verdict"]
+    assert re.fullmatch(r"verdict: the same bytes, \d\d files", lines[-1])
+
+
+@pytest.mark.slow
+def test_tables_are_those_of_the_workspace(original):
+    for name in ("table1.csv", "table2.csv", "table3.csv"):
+        published = original / "studies" / "small" / "reports" / name
+        assert published.read_bytes() == (original / "reports" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_no_picture_no_weights_and_no_place_are_published(original):
+    paths = [path for path in (original / "studies" / "small").rglob("*") if path.is_file()]
+    assert {path.suffix for path in paths} <= {
+        ".yaml", ".lock", ".json", ".csv", ".md", ".tex", ".svg", ".html", ".npz"
+    }  # fmt: skip
+    assert {path.name for path in paths if path.suffix == ".npz"} == {"samples.npz"}
+    names = {path.name for path in paths}
+    assert {"metrics.json", "history.csv", "dvc.lock", "index.html", "claims.csv", "dwa.svg"} <= names
+    assert "environment.html" not in names
+    page = (original / "studies" / "small" / "reports" / "index.html").read_text()
+    assert "data:image/svg" in page and "data:image/png" not in page
+    assert not [path for path in paths if str(original).encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_a_report_changed_by_hand_is_named_and_made_anew(own):
+    table = own / "studies" / "small" / "reports" / "table1.csv"
+    text = table.read_text()
+    table.write_text(text.replace("measured", "reported"))
+    result = command(own, "small")
+    assert result.returncode == 1 and result.stdout.splitlines()[-1] == "verdict: different"
+    first = r"1 of \d\d files differ, the first: table1.csv: line \d+, row: reported published, measured here"
+    assert re.fullmatch(first, result.stdout.splitlines()[-2])
+    assert command(own, "small", "--write").returncode == 0 and table.read_text() == text
+
+
+def test_files_that_differ_are_named_with_their_first_value(tmp_path):
+    sides = published, made = tmp_path / "published", tmp_path / "made"
+    for side in sides:
+        write(side / "table1.csv", "method,Mean,Wrist\nA,1.00,2.00\nB,3.00,4.00\n")
+        write(side / "summary.json", '{"mpii": {"gain": 1.5}}')
+        write(side / "figures" / "dwa.svg", "<svg/>")
+    assert study.compare(*sides) == []
+    write(published / "table1.csv", "method,Mean,Wrist\nA,1.00,2.00\nB,3.00,4.25\n")
+    write(made / "summary.json", '{"mpii": {"gain": 1.4}}')
+    write(made / "figures" / "dwa.svg", "<svg></svg>")
+    write(made / "new.md", "")
+    write(published / "old.md", "")
+    dwa, *rest = study.compare(*sides)
+    assert re.fullmatch(r"figures/dwa.svg: md5 [0-9a-f]{32} published, [0-9a-f]{32} here", dwa)
+    assert rest == [
+        "new.md: not published",
+        "old.md: not made here",
+        "summary.json: mpii.gain: 1.5 published, 1.4 here",
+        "table1.csv: line 3, Wrist: 4.25 published, 4.00 here",
+    ]
+
+
+@pytest.mark.slow
+def test_what_dvc_has_not_recorded_is_not_published(own):
+    folder = next((own / "results" / "mpii").iterdir())
+    (folder / "metrics.json").write_text("{}")
+    result = command(own, "other", "--publish")
+    assert result.returncode == 2 and not (own / "studies" / "other").exists()
+    assert (
+        result.stderr == f"results/mpii/{folder.name} is not what dvc.lock records; run `dvc repro` first\n"
+    )
+
+
+@pytest.mark.slow
+def test_tables_that_the_results_do_not_give_are_not_published(own):
+    table = own / "reports" / "table1.csv"
+    table.write_text(table.read_text().replace("measured", "reported", 1))
+    write_lock(own)
+    result = command(own, "other", "--publish")
+    assert result.returncode == 2
+    assert "the workspace's reports are not made of its results: table1.csv: line " in result.stderr
+
+
+def test_a_study_that_cannot_be_is_one_sentence(tmp_path):
+    write(tmp_path / "studies" / "small" / "params.yaml", "")
+    for name, message in (
+        ("none", "holds no study; there are: small$"),
+        ("../x", "'../x' cannot name a study"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            study.study(tmp_path, name, publishes=False, writes=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_studies_give_their_reports(name):
+    result = command(ROOT, name)
+    assert result.returncode == 0, result.stdout + result.stderr
