@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock study publish test test-all profile mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro verify lock study publish test test-all fuzz profile mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -54,6 +54,9 @@ test: $(INSTALLED) ## Run the tests, but for the slow ones
 
 test-all: $(INSTALLED) ## Run all tests
 	python -m pytest
+
+fuzz: $(INSTALLED) ## Have spoiled files read, for SECONDS=3600; what is found stays under tests/fuzz/found
+	python -m tests.fuzz --keep --seed "$$(date +%s)" --seconds $(or $(SECONDS),3600)
 
 profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
 	@python -m pipeline.profiles $(NAME)

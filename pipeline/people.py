@@ -1,7 +1,6 @@
 """The table of people: what every dataset becomes, and all that the later stages know of labels."""
 
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -92,12 +91,14 @@ class People:
         try:
             with np.load(path, allow_pickle=False) as file:
                 columns = {f.name: file[f.name] for f in fields(cls)}
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            columns["dataset"], columns["split"] = str(columns["dataset"]), str(columns["split"])
+            return cls(**columns)
+        # A damaged file leads to any exception there is.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{path} is not a table of people ({error}); run the stage `prepare` again"
+                f"{path} is not a table of people ({reason}); run the stage `prepare` again"
             ) from error
-        columns["dataset"], columns["split"] = str(columns["dataset"]), str(columns["split"])
-        return cls(**columns)
 
     def without_images(self, names: set[str]) -> "People":
         """The table without the people of some images, and without these images."""
@@ -137,6 +138,8 @@ def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) 
 
 def _check(people: People) -> None:
     """Raise LabelError for a person who is there twice, or has what is no number of pixels."""
+    if len(people) == 0:
+        return
     where = f"{people.dataset} {people.split}: person"
     person_id, count = np.unique(people.person_id, return_counts=True)
     if len(twice := person_id[count > 1]):

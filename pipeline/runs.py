@@ -210,7 +210,7 @@ _Model = TypeVar("_Model", bound=Group)
 
 def _load(model: type[_Model], path: Path, remedy: str) -> _Model:
     try:
-        return model.model_validate_json(path.read_text())
+        return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{path} is not there; {remedy}") from None
     except ValidationError as error:

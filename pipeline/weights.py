@@ -1,11 +1,10 @@
 """Files of weights that networks start from: which is wanted, where it lies, whether it is whole. Needs no torch."""
 
-import json
 import re
 import sys
 from pathlib import Path
 
-from pipeline.datasets import transfer
+from pipeline.datasets import pins, transfer
 from pipeline.datasets.transfer import TransferError
 from pipeline.files import lock, read_json, sha256
 from pipeline.networks import NETWORKS
@@ -122,7 +121,7 @@ def check_hash(path: Path | str) -> None:
 
 def promised_digest(name: str) -> str:
     """The sha256 that a published file's name promises: all 64 digits where they are pinned, else those in the name."""
-    pinned = json.loads(PINS.read_text()).get(f"pretrained/{name}", {})
+    pinned = pins.read(PINS).get(f"pretrained/{name}", {})
     promised = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.pth(\.tar)?$", name)
     return str(pinned.get("sha256", promised[1] if promised else ""))
 

@@ -1,10 +1,27 @@
 """Hashes of official archives that nobody publishes, as first seen: a file that is committed with the project."""
 
 import json
+import re
 from pathlib import Path
 
 from pipeline.datasets.archive import Archive, ArchiveError
 from pipeline.datasets.ledger import Entry, write_json
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """The rows of a file of pins, none where it is not there; raises ArchiveError for another file."""
+    remedy = f"`git checkout {path.name}` brings back the committed one"
+    try:
+        rows = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"{path} is no JSON ({error}); {remedy}") from None
+    proper = isinstance(rows, dict) and all(
+        isinstance(row, dict) and re.fullmatch("[0-9a-f]{64}", str(row.get("sha256")))
+        for row in rows.values()
+    )
+    if not proper:
+        raise ArchiveError(f"{path} must hold a sha256 of 64 digits for each file; {remedy}")
+    return dict(rows)
 
 
 class Pins:
@@ -12,7 +29,7 @@ class Pins:
 
     def __init__(self, path: Path, dataset: str):
         self.path, self.dataset = path, dataset
-        self.rows: dict[str, Entry] = json.loads(path.read_text()) if path.is_file() else {}
+        self.rows = read(path)
 
     def get(self, archive: Archive) -> Entry | None:
         """The manifest's row of an archive as it was first seen."""

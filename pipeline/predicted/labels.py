@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import files, paths
 from pipeline.arrays import Array
-from pipeline.datasets import DATASETS, sources
+from pipeline.datasets import DATASETS, apart, sources
 from pipeline.datasets.elsewhere import Files
 from pipeline.params import Data
 from pipeline.people import People
@@ -67,6 +67,7 @@ def _alone(dataset: str, own: Files, data: Data, file: Path) -> Labels:
             f"into {paths.archives(dataset)}, or into the folder that data.source names"
         )
     content, sha256 = places[0].read_bytes(), files.sha256(places[0])
+    apart.parse(lambda: own.people(content), [places[0]])
     people = own.people(content)
     published = own.archive.digest == f"sha256:{sha256}"
     return Labels(

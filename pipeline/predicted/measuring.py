@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.arrays import Array
-from pipeline.datasets import DATASETS
+from pipeline.datasets import DATASETS, apart
 from pipeline.metrics import Rules, Scored, bootstrap
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.pckh import PCKh
@@ -41,7 +41,7 @@ def measure(file: File, data: Data) -> tuple[Evaluation, dict[str, Array]]:
         raise ValueError(f"{file.path}: {file.dataset} takes no files of predictions")
     true = labels.read(file.dataset, data, file.path)
     of_results = isinstance(module.METRIC, OKS) and file.path.suffix.lower() == ".json"
-    scored = _results(file, true) if of_results else _rows(file, true)
+    scored = _results(file, true) if of_results else score_rows(file, true)
     values = {name: None if np.isnan(value) else value for name, value in scored.values.items()}
     evaluation = Evaluation(
         record=Record(
@@ -74,12 +74,13 @@ def measure(file: File, data: Data) -> tuple[Evaluation, dict[str, Array]]:
     return evaluation, samples | bootstrap.clusters(true.folder)
 
 
-def _rows(file: File, true: Labels) -> Scored:
+def score_rows(file: File, true: Labels) -> Scored:
     """A person a row, in a form of the dataset's own."""
     module, people = DATASETS[file.dataset], true.people
     own = module.PREDICTIONS
     if own is None or true.order is None:
         raise ValueError(f"{file.path}: {file.dataset} takes COCO's results, a file that ends in .json")
+    apart.parse(lambda: own.read(file.path), [file.path])
     given = own.read(file.path)
     shape, joints = given.image_xy.shape, module.KEYPOINTS.count
     if shape[1:] != (joints, 2):

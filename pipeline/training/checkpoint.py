@@ -101,7 +101,8 @@ class Checkpoint:
         try:
             kept = tensors.read(self.path)
             return Saved(kept, json.loads(kept.pop(FACTS).numpy().tobytes()))
-        except (tensors.DamagedError, KeyError) as error:
+        # Also what has its own digest, and was never written here.
+        except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{self.path} is damaged ({error}); delete it to start this run anew") from None
 
     def save(self, state: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

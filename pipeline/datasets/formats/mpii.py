@@ -145,12 +145,8 @@ def export(people: People, image_xy: Array) -> dict[str, bytes]:
 
 def validation_order(content: bytes) -> Array:
     """person_id (N,) of the people whom detections.mat names, in its order, which files of predictions follow."""
-    keys = ("RELEASE_img_index", "RELEASE_person_index")
-    indices = matlab.load(content, VALIDATION, keys, TITLE)
-    image, person = (np.ravel(indices[key]).astype(np.int64) for key in keys)
-    if len(image) != len(person):
-        raise LabelError(f"{VALIDATION} names {len(image)} images of {len(person)} people; fetch it again")
-    return image * 1000 + person
+    variables = matlab.load(content, VALIDATION, mpii_predictions.INDICES, TITLE)
+    return mpii_predictions.person_ids(variables, VALIDATION)
 
 
 def validation_people(content: bytes) -> People:
@@ -162,7 +158,10 @@ def validation_people(content: bytes) -> People:
     rows = []
     for person_id, annotation in zip(order.tolist(), annolist, strict=True):
         image_id, where = person_id // 1000, f"person {person_id % 1000} of image {person_id // 1000}"
-        rect = np.ravel(annotation["annorect"])[0]
+        rects = np.ravel(annotation["annorect"])
+        if rects.size != 1 or not rects.dtype.names:
+            raise LabelError(f"{VALIDATION}: annolist does not hold one person where {where} should be")
+        rect = rects[0]
         fields = rect.dtype.names or ()
         joints, labelled, visible = _joints(rect, fields, f"{where} in {VALIDATION}")
         center, scale = _place(rect, fields, f"{where} in {VALIDATION}")

@@ -8,6 +8,10 @@ import numpy as np
 from pipeline.arrays import Array
 from pipeline.datasets import matlab
 from pipeline.datasets.elsewhere import Predictions
+from pipeline.people import LabelError
+
+# A person's image, and its place there, both from 1.
+INDICES = ("RELEASE_img_index", "RELEASE_person_index")
 
 # Tompson's names of joints by their places among MPII's 16; pelvis and thorax he does not predict.
 TOMPSON = {
@@ -25,7 +29,7 @@ def read(file: Path) -> Predictions:
     elif file.suffix.lower() == ".mat":
         variables = matlab.load(file.read_bytes(), file.name, (), "MPII")
         preds = _of_tompson(variables, file) if "keypointsAll" in variables else variables.get("preds")
-        person_id = _person_id(variables)
+        person_id = _person_id(variables, file)
     else:
         raise ValueError(f"{file} is no file of predictions for MPII: those end in .mat or .h5")
     if preds is None:
@@ -45,7 +49,7 @@ def _of_hdf5(file: Path) -> Any:
     try:
         with h5py.File(file, "r") as content:
             return np.asarray(content["preds"]) if "preds" in content else None
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise ValueError(f"{file} is no HDF5 file ({error})") from None
 
 
@@ -59,10 +63,17 @@ def _of_tompson(variables: dict[str, Any], file: Path) -> Array:
     return preds
 
 
-def _person_id(variables: dict[str, Any]) -> Array | None:
+def _person_id(variables: dict[str, Any], file: Path) -> Array | None:
     """Whom the rows are of, where the file says it as detections.mat does."""
-    keys = ("RELEASE_img_index", "RELEASE_person_index")
-    if not set(keys) <= variables.keys():
-        return None
-    image, person = (np.ravel(variables[key]).astype(np.int64) for key in keys)
-    return image * 1000 + person
+    return person_ids(variables, str(file)) if set(INDICES) <= variables.keys() else None
+
+
+def person_ids(variables: dict[str, Any], file: str) -> Array:
+    """person_id (N,) by INDICES; raises LabelError where these name no people."""
+    image, person = (np.ravel(variables[key]) for key in INDICES)
+    for column in (image, person):
+        if column.dtype.kind not in "uif" or not ((column >= 0) & (column < 1e9) & (column % 1 == 0)).all():
+            raise LabelError(f"{file}: {' and '.join(INDICES)} must be whole numbers")
+    if len(image) != len(person):
+        raise LabelError(f"{file} names {len(image)} images of {len(person)} people; fetch it again")
+    return image.astype(np.int64) * 1000 + person.astype(np.int64)
