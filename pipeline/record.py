@@ -128,7 +128,7 @@ def in_words(facts: Mapping[str, Any]) -> str:
 def numbers(path: Path) -> dict[str, str]:
     """The values of a CSV or JSON file by where they stand, as text."""
     if path.suffix == ".json":
-        return _leaves("", json.loads(path.read_text()))
+        return leaves("", json.loads(path.read_text()))
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     names = rows[0] if rows else []
@@ -139,12 +139,13 @@ def numbers(path: Path) -> dict[str, str]:
     }
 
 
-def _leaves(key: str, value: Any) -> dict[str, str]:
+def leaves(key: str, value: Any) -> dict[str, str]:
+    """The values in a tree by their dotted keys below `key`, as JSON."""
     if not isinstance(value, dict | list):
         return {key: json.dumps(value)}
     inner = value.items() if isinstance(value, dict) else enumerate(value)
     return {
         name: leaf
         for step, below in inner
-        for name, leaf in _leaves(f"{key}.{step}".lstrip("."), below).items()
+        for name, leaf in leaves(f"{key}.{step}".lstrip("."), below).items()
     }

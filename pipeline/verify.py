@@ -19,13 +19,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import lock, params
 from pipeline.lock import LOCK, Stage, Workspace
-from pipeline.record import FOLDER, Record, in_words, machine, numbers, outputs, write
+from pipeline.record import FOLDER, Record, in_words, leaves, machine, numbers, outputs, write
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Number:
 class Comparison:
     """What differs, in the order of the stages.
 
-    ran: code and parameters, in words; files: of the `outputs` that were compared; numbers: in those of them that have
-    a copy; tables: of the `cells` in the report's tables.
+    ran: in which code and parameters, in words; files: of the `outputs` that were compared; numbers: in those of them
+    that have a copy; tables: of the `cells` in the report's tables.
     """
 
     outputs: int = 0
@@ -87,8 +87,9 @@ def compare(root: Path, committed: Mapping[str, Stage], record: Record) -> Compa
     """Compare what lies in a workspace with what was committed; raises ValueError if that does not agree in itself."""
     record.check(committed)
     workspace, here, found = Workspace(root), lock.load(root), Comparison()
-    for stage in _in_order(committed):
-        found.ran += _ran_otherwise(stage, here.get(stage.name))
+    ordered = _in_order(committed)
+    found.ran += _ran_otherwise(ordered, here)
+    for stage in ordered:
         for item in outputs({stage.name: stage}):
             known, place = record.within(item), root / item.path
             now = workspace.listing(item.path) if place.is_dir() else {}
@@ -115,18 +116,23 @@ def _in_order(stages: Mapping[str, Stage]) -> list[Stage]:
     return list(ordered.values())
 
 
-def _ran_otherwise(there: Stage, here: Stage | None) -> list[str]:
-    """In which code or parameters a stage differs, in words."""
-    if here is None:
-        return [f"{there.name} did not run here"]
-    said = []
-    if there.code != here.code:
-        said.append(f"{there.name} ran other code here ({there.code.path if there.code else 'none'})")
-    for key in sorted(there.params.keys() | here.params.keys()):
-        then, now = (side.params.get(key) for side in (there, here))
-        if then != now:
-            said.append(f"{there.name} had another {key}: {then} committed, {now} here")
-    return said
+def _ran_otherwise(committed: Sequence[Stage], here: Mapping[str, Stage]) -> list[str]:
+    """In which code and parameters stages differ, in words; a parameter once."""
+    gone = [stage.name for stage in committed if stage.name not in here]
+    both = [(stage, here[stage.name]) for stage in committed if stage.name in here]
+    other = [there.name for there, now in both if there.code != now.code]
+    said = [
+        f"{len(names)} of {len(committed)} stages {what}, the first: {names[0]}"
+        for names, what in ((gone, "did not run here"), (other, "ran other code here"))
+        if names
+    ]
+    values: dict[str, None] = {}
+    for stages in both:
+        then, now = (leaves("", dict(stage.params)) for stage in stages)
+        for key in sorted(then.keys() | now.keys()):
+            if then.get(key) != now.get(key):
+                values[f"{key}: {then.get(key, 'nothing')} committed, {now.get(key, 'nothing')} here"] = None
+    return [*said, *values]
 
 
 def _differing(path: str, copy: Path, now: Path) -> list[Number]:
