@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock study publish test test-all fuzz profile mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro verify lock study publish test test-all fuzz profile exp dag mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -60,6 +60,12 @@ fuzz: $(INSTALLED) ## Have spoiled files read, for SECONDS=3600; what is found s
 
 profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
 	@python -m pipeline.profiles $(NAME)
+
+exp: $(INSTALLED) ## Show experiments: what varies, and the guided network's main metric on each dataset
+	@dvc exp show --only-changed --no-pager --precision 2 --drop '/|^(pipeline|stages|results)$$|\.runs\.|\.gain'
+
+dag: $(INSTALLED) ## Show the stages as a graph in Mermaid, a box a dataset
+	@python -m pipeline.dag
 
 mlflow: $(INSTALLED) ## Bring the runs into MLflow and show them side by side in a browser, at PORT=5000
 	@python -m pipeline.comparison --port $(PORT)

@@ -45,7 +45,7 @@ training
 evaluation
 report
 comparison
-plan
+plan dag
 predict trace record
 verify study
 stages

@@ -104,7 +104,7 @@ def log_files(client: "MlflowClient", row: "Row", results: Results) -> None:
         client.log_artifacts(row.info.run_id, name)
 
 
-def _no_columns(name: str, dataset: str, columns: dict[str, Any]) -> None:
+def _no_columns(name: str, dataset: str, series: str, columns: dict[str, Any]) -> None:
     """Those are for `dvc plots`."""
 
 

@@ -21,7 +21,7 @@ from pipeline.report.alike import differing
 from pipeline.report.claims import Claim, Verdict, effort
 from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
-from pipeline.report.results import Group, Results, printable
+from pipeline.report.results import Results, printable
 from pipeline.report.tables import Table, forms
 from pipeline.report.tables.rows import data_name, method, words
 
@@ -52,34 +52,32 @@ def write(results: Results, out: Path) -> None:
     (out / "index.html").write_text(render(results, tables, claims, drawn))
 
 
-def summary(results: Results) -> dict[str, dict[str, float | None]]:
-    """The main metric of each dataset, short enough for `dvc exp show`: baseline, guided at `radius`, gain."""
-    content = {}
-    backbone = NETWORKS[results.params.guided].backbone or ""
+def summary(results: Results) -> dict[str, dict[str, Any]]:
+    """The main metric of each dataset and kind of box, for `dvc exp show` and `dvc metrics diff`.
+
+    at_radius: the guided network's at `radius`; gain_at_radius: what it has over its backbone; runs: each by the
+    name of its configuration, which is the same whatever `radius` is.
+    """
+    content: dict[str, dict[str, Any]] = {}
     for dataset in results.params.datasets:
-        metric = DATASETS[dataset].METRIC
+        metric, guided = DATASETS[dataset].METRIC, results.guided(dataset)
         for box in metric.boxes:
-            values = {}
-            for group in results.of(dataset):
-                means = results.values(group, box)
-                if means is not None:
-                    values[_short(group, results)] = means[metric.main]
-            if not values:
-                continue
-            if "guided" in values and backbone in values:
-                values["gain"] = values["guided"] - values[backbone]
-            name = dataset if box == metric.boxes[0] else f"{dataset}_{box}"
-            content[name] = {key: None if v != v else round(v, 2) for key, v in values.items()}
+            scores = {group.run.configuration: results.values(group, box) for group in results.of(dataset)}
+            runs = {name: means[metric.main] for name, means in scores.items() if means is not None}
+            values: dict[str, Any] = {}
+            if guided is not None and guided.run.configuration in runs:
+                values["at_radius"] = _rounded(runs[guided.run.configuration])
+                if (pair := results.pair(dataset)) is not None:
+                    ours, theirs = (runs[group.run.configuration] for group in pair)
+                    values["gain_at_radius"] = _rounded(ours - theirs)
+            if runs:
+                name = dataset if box == metric.boxes[0] else f"{dataset}_{box}"
+                content[name] = values | {"runs": {name: _rounded(value) for name, value in runs.items()}}
     return content
 
 
-def _short(group: Group, results: Results) -> str:
-    run = group.run
-    if run.checkpoint or run.ablation:
-        return run.checkpoint or run.ablation or ""
-    if run.radius is None:
-        return run.model
-    return "guided" if run.radius == results.params.radius else f"guided_r{run.radius}"
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 2)
 
 
 def render(

@@ -154,7 +154,8 @@ def by_radius(results: Results, columns: Columns) -> Sketches:
             "low": [mean.low for mean in means],
             "high": [mean.high for mean in means],
         }
-        columns("accuracy_by_radius", dataset, {"radius": radii, **accuracy, "foreground": shares})
+        line = {"radius": radii, **accuracy, "foreground": shares}
+        columns("accuracy_by_radius", dataset, NETWORKS[results.params.guided].title, line)
     legend_below(figure, axes)
     yield Sketch(
         "accuracy_by_radius",
@@ -227,19 +228,18 @@ def curves(results: Results, columns: Columns) -> Sketches:
     thresholds = np.linspace(0, 1, 51)
     figure, axes = panels(1, len(shown), 3.4, sharey=True)
     for (dataset, metric), axis in zip(shown.items(), axes[0], strict=True):
-        values = {"threshold": thresholds}
         groups = {"baseline": results.baseline(dataset), "guided": results.guided(dataset)}
         for (name, group), (colour, _, dash) in zip(groups.items(), SERIES, strict=False):
             if group is None:
                 continue
             samples = [group.samples(metric.boxes[0], seed) for seed in range(len(group.runs))]
-            values[name] = np.mean([metric.curve(each, thresholds) for each in samples], axis=0)
-            axis.plot(thresholds, values[name], dash, color=colour, label=method(group))
+            found = np.mean([metric.curve(each, thresholds) for each in samples], axis=0)
+            axis.plot(thresholds, found, dash, color=colour, label=method(group))
+            columns("pckh_curves", dataset, name, {"threshold": thresholds, "found": found})
             axis.set_title(data_name(group))
         axis.axvline(0.5, color=INK, lw=0.8, ls=":")
         axis.set_xlabel("threshold, head sizes")
         axis.legend(loc="lower right")
-        columns("pckh_curves", dataset, values)
     axes[0, 0].set_ylabel("joints within it, percent")
     yield Sketch(
         "pckh_curves",

@@ -83,8 +83,8 @@ class Sketch:
 
 
 Sketches = Iterator[Sketch]
-# Writes columns for `dvc plots`: (name of the plot, dataset, columns).
-Columns = Callable[[str, str, dict[str, Any]], None]
+# Takes a line for `dvc plots`: (name of the plot, dataset, series, columns).
+Columns = Callable[[str, str, str, dict[str, Any]], None]
 
 
 def panels(rows: int, columns: int, height: float, **options: Any) -> "tuple[Figure, Array]":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.metrics import Array
+from pipeline.networks import NETWORKS
 from pipeline.report.figures.style import (
     BASELINE,
     GUIDED,
@@ -45,7 +46,10 @@ def dynamic_weights(results: Results, columns: Columns) -> Sketches:
         top.set_ylabel("weight w")
         bottom.set_ylabel("rate r = L(t-1) / L(t-2)")
         bottom.set_xlabel("step")
-        columns("dwa", group.dataset, _resampled(rows, names))
+        curves = _resampled(rows, names)
+        for label, task, *_ in lines:
+            line = {"weight": curves[f"w_{task}"], "rate": curves[f"r_{task}"]}
+            columns("dwa", group.dataset, label, {"progress": curves["progress"], **line})
     legend_below(figure, axes)
     yield Sketch(
         "dwa",
@@ -80,7 +84,7 @@ def losses(results: Results, columns: Columns) -> Sketches:
         axis.set_yscale("log")
         title(axes, axis, group)
         axis.set_xlabel("step")
-        columns("losses", group.dataset, _resampled(rows, names))
+        columns("losses", group.dataset, NETWORKS[group.run.model].title, _resampled(rows, names))
     mean = results.params.loss.reduction == "mean"
     axes[0, 0].set_ylabel("loss, mean over pixels" if mean else "loss, sum")
     legend_below(figure, axes)
@@ -99,11 +103,10 @@ def map_iou(results: Results, columns: Columns) -> Sketches:
         return
     figure, axes = panels(1, len(histories), 3.4, sharey=True)
     for (group, rows), axis in zip(histories, axes[0], strict=True):
-        values = {name: _series(rows, name, "epoch")[1] for name in MAPS}
         for n, (name, (colour, mark, dash)) in enumerate(zip(MAPS, SERIES, strict=False), 1):
-            axis.plot(
-                _finished(rows), values[name], dash, color=colour, marker=mark, ms=3.5, label=f"map {n}"
-            )
+            iou = _series(rows, name, "epoch")[1]
+            axis.plot(_finished(rows), iou, dash, color=colour, marker=mark, ms=3.5, label=f"map {n}")
+            columns("map_iou", group.dataset, f"map {n}", {"epoch": _finished(rows), "iou": iou})
         for unsupervised in _unsupervised(results, group.dataset):
             others = unsupervised.history()
             means = np.mean([_series(others, name, "epoch")[1] for name in MAPS], axis=0)
@@ -114,7 +117,6 @@ def map_iou(results: Results, columns: Columns) -> Sketches:
         axis.set_ylim(0, 1)
         title(axes, axis, group)
         axis.set_xlabel("finished epochs")
-        columns("map_iou", group.dataset, {"epoch": _finished(rows), **values})
     axes[0, 0].set_ylabel("IoU with the target map")
     legend_below(figure, axes)
     yield Sketch(
