@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock study publish test test-all fuzz profile exp dag mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro verify lock study publish test test-all test-cluster fuzz profile exp dag mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -31,8 +31,9 @@ $(INSTALLED): requirements.txt requirements-cpu.txt requirements-cuda.txt
 	.venv/bin/python -m pip check
 	@touch $@
 
-repro: $(INSTALLED) ## Run the pipeline with params.yaml, from data to tables
+repro: $(INSTALLED) ## Run the pipeline, from data to tables; JOBS=2 or CLUSTER=slurm: runs side by side
 	@python -m pipeline.params
+	$(if $(JOBS)$(CLUSTER),python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) $(if $(CLUSTER),--cluster $(CLUSTER)))
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
@@ -57,6 +58,9 @@ test-all: $(INSTALLED) ## Run all tests
 
 fuzz: $(INSTALLED) ## Have spoiled files read, for SECONDS=3600; what is found stays under tests/fuzz/found
 	python -m tests.fuzz --keep --seed "$$(date +%s)" --seconds $(or $(SECONDS),3600)
+
+test-cluster: $(INSTALLED) ## Run the tests on a Slurm of this machine's own; as root, with Debian's slurm-wlm and munge
+	TEST_CLUSTER=1 python -m pytest tests/cluster
 
 profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
 	@python -m pipeline.profiles $(NAME)

@@ -42,7 +42,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.tracking": "MLflow gets what the history holds",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
     "pipeline.training.finished": "it keeps bytes that others make",
-    "pipeline.training.progress": "people see it, and no file",
+    "pipeline.training.progress": "people see it, and no stage",
     "pipeline.training.signals": "it says when a training stops, and not what it makes",
     "stages": "how a stage starts and fails",
 }

@@ -72,6 +72,11 @@ def checkpoints() -> Path:
     return project_root() / "checkpoints"
 
 
+def progress(dataset: str, name: str) -> Path:
+    """How far a training is, for people to look at while it goes on."""
+    return project_root() / "build" / "progress" / dataset / f"{name}.json"
+
+
 def mlflow_store() -> str:
     return f"sqlite:///{project_root() / 'mlflow.db'}"
 

@@ -47,6 +47,7 @@ report
 comparison
 plan dag
 predict trace record
+parallel
 verify study
 stages
 """.split("\n")
