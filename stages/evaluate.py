@@ -20,8 +20,10 @@ import numpy as np
 import torch
 
 from pipeline import files, params, paths, runs, tracking
+from pipeline.codec import crop, segmentation
 from pipeline.datasets import DATASETS, sources
-from pipeline.evaluation import inference, pictures, score
+from pipeline.evaluation import attention, inference, pictures, score
+from pipeline.loader import Images
 from pipeline.metrics import Array, Rules, bootstrap
 from pipeline.models import complexity, pretrained
 from pipeline.networks import NETWORKS
@@ -29,6 +31,9 @@ from pipeline.people import People
 from pipeline.predicted import measuring
 from pipeline.ranks import Ranks
 from stages import main
+
+# Training people, spread over the table, on whom the maps' thresholds are chosen.
+LOOKED_AT = 500
 
 
 def evaluate(*arguments: str) -> None:
@@ -66,7 +71,8 @@ def evaluate(*arguments: str) -> None:
         people = people.cropped_for(run.input)
     images = sources.open_images(dataset, p.data, paths.project_root())
     maps, foreground = targets_of(run)
-    predictions = test.predict(people, images, maps)
+    look = look_of(run, test, images) if maps is not None and run.guided else None
+    predictions = test.predict(people, images, maps, look)
     metric = DATASETS[dataset].METRIC
     boxes = {metric.boxes[0]: score.Boxes(people, predictions, np.ones(len(people)))}
     if p.evaluate.detections and DATASETS[dataset].DETECTIONS:
@@ -97,7 +103,8 @@ def evaluate(*arguments: str) -> None:
         (out / name).write_bytes(data)
     rows = pictures.hardest(people)
     shown = test.examples(people.select(rows), images, None if maps is None else maps[rows])
-    samples = score.samples(scored, predictions.map_iou) | bootstrap.clusters(people_folder)
+    of_maps = score.of_maps(people, predictions, record.used.input.size)
+    samples = score.samples(scored, of_maps) | bootstrap.clusters(people_folder)
     np.savez_compressed(out / "samples.npz", **samples)  # type: ignore[arg-type]
     np.savez_compressed(out / "examples.npz", **shown)  # type: ignore[arg-type]
     evaluation.save(out / "metrics.json")
@@ -153,6 +160,17 @@ def targets_of(run: runs.Run) -> tuple[Array | None, float | None]:
     return np.load(folder / "val.npy"), files.read_json(folder / "statistics.json")["train"][
         "foreground_share"
     ]
+
+
+def look_of(run: runs.Run, test: inference.Inference, images: Images) -> attention.Look:
+    """The thresholds that suit a run's maps best, found on people that it was trained on."""
+    assert run.radius is not None, "a guided run has a radius"
+    people = People.load(paths.people(run.dataset) / "train.npz")
+    rows = np.linspace(0, len(people) - 1, min(LOOKED_AT, len(people))).round().astype(int)
+    maps = np.load(paths.targets(run.dataset, run.radius) / "train.npy")[rows]
+    logits = test.map_logits(people.select(rows), images)
+    truth = segmentation.unpack(maps, crop.heatmap_size(test.input.size))
+    return attention.Look(run.radius, attention.best_thresholds(logits, truth))
 
 
 def to_json(results: list[dict[str, object]]) -> bytes:

@@ -13,6 +13,7 @@ from pipeline import files, paths
 from pipeline.comparison import pages
 from pipeline.comparison.tracked import Tracked, Untracked
 from pipeline.datasets import DATASETS
+from pipeline.report import attention
 from pipeline.report.results import Estimate, Group, Results
 from pipeline.report.tables.forms import fixed
 from pipeline.tracking import store
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 Steps = dict[tuple[str, int], float]
 # What only those who watched a training know.
 _LIVE = ("images_per_second", "system/")
+# What was measured of the four maps, mean over them.
+MAPS = {
+    "iou": "iou.mean",
+    "iou_best": "iou.best_threshold",
+    "auroc": "auroc.mean",
+    "inside": "attention.on_person",
+}
 _ONCE = ("mlflow.source.git.commit", "dvc.experiment")
 
 
@@ -95,8 +103,8 @@ def finals(results: Results, group: Group) -> Iterator[tuple[str, float]]:
         for name, estimate in (results.estimates(group, box) or {}).items():
             key = final_name(group.dataset, name, box)
             yield from _with_interval(key, estimate)
-    if (iou := results.map_iou(group)) is not None:
-        yield from _with_interval("iou.mean", iou)
+    for name, estimate in (attention.of_maps(results, group) or {}).items():
+        yield from _with_interval(MAPS[name], estimate)
 
 
 def final_name(dataset: str, column: str, box: str) -> str:

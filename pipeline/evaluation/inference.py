@@ -11,6 +11,8 @@ from pipeline import loader, models, paths, tensors
 from pipeline.arrays import Array
 from pipeline.codec import crop, heatmap, segmentation
 from pipeline.datasets import DATASETS
+from pipeline.evaluation import attention
+from pipeline.evaluation.attention import Attention, Look
 from pipeline.params import Input
 from pipeline.people import People
 from pipeline.ranks import place
@@ -23,11 +25,13 @@ class Predictions:
 
     image_xy: (N, K, 2) float64, image pixels, 0-based. score: (N, K) float32, the heatmaps' heights.
     map_iou: (N, 4) float64, IoU of each map, thresholded at a half, with the true one; None without maps.
+    attention: what else they are, where a look at them was asked for.
     """
 
     image_xy: Array
     score: Array
     map_iou: Array | None
+    attention: Attention | None = None
 
 
 def load(folder: Path) -> tuple[Record, nn.Module]:
@@ -74,10 +78,13 @@ class Inference:
     workers: int = 0
 
     @torch.inference_mode()
-    def predict(self, people: People, images: loader.Images, maps: Array | None = None) -> Predictions:
-        """Everybody's joints. maps: the people's packed true maps, for a guided network's IoU.
+    def predict(
+        self, people: People, images: loader.Images, maps: Array | None = None, look: Look | None = None
+    ) -> Predictions:
+        """Everybody's joints. maps: the people's packed true maps, for a guided network's IoU; look: also for what else
+        its maps are.
 
-        The device never waits for the host between batches.
+        The device never waits for the host between batches, except for a look.
         """
         size, pin = crop.heatmap_size(self.input.size), self.device.type == "cuda"
         crops = loader.Crops(people, images, self.input.size, reduced_decoding=self.input.reduced_decoding)
@@ -85,6 +92,7 @@ class Inference:
         network = place(self.network, self.device).eval()
         joints: list[Tensor] = []
         ious: list[Tensor] = []
+        looks: list[Attention] = []
         for batch in loader.batches(crops, loader.in_order(len(people), self.batch_size), self.workers, pin):
             input_BCHW = loader.normalise(batch["input"].to(self.device, non_blocking=True))
             output = forward(network, input_BCHW, flip_order)
@@ -95,13 +103,27 @@ class Inference:
                 truth = torch.from_numpy(segmentation.unpack(maps[batch["row"].numpy()], size))
                 # A copy from memory that is not pinned may wait for what the device does.
                 truth = truth.pin_memory() if pin else truth
-                ious.append(segmentation.iou(map_logits_B4hw > 0, truth.to(self.device, non_blocking=True)))
+                truth = truth.to(self.device, non_blocking=True)
+                ious.append(segmentation.iou(map_logits_B4hw > 0, truth))
+                if look is not None:
+                    looks.append(_look(look, batch, map_logits_B4hw, truth))
         joints_NK3 = torch.cat(joints).cpu().numpy()
         return Predictions(
             to_image(joints_NK3[..., :2], people, size),
             joints_NK3[..., 2],
             torch.cat(ious).cpu().numpy() if ious else None,
+            Attention.joined(looks) if looks else None,
         )
+
+    @torch.inference_mode()
+    def map_logits(self, people: People, images: loader.Images) -> Array:
+        """The logits (N, 4, h, w) float32 of a guided network's maps."""
+        crops = loader.Crops(people, images, self.input.size, reduced_decoding=self.input.reduced_decoding)
+        network, found = place(self.network, self.device).eval(), []
+        for batch in loader.batches(crops, loader.in_order(len(people), self.batch_size), self.workers):
+            logits = network(loader.normalise(batch["input"].to(self.device))).map_logits
+            found.append(logits.float().cpu().numpy())
+        return np.concatenate(found)
 
     @torch.inference_mode()
     def examples(self, people: People, images: loader.Images, maps: Array | None = None) -> dict[str, Array]:
@@ -136,6 +158,21 @@ class Inference:
 
     def _flip_order(self, dataset: str) -> Tensor:
         return torch.from_numpy(DATASETS[dataset].KEYPOINTS.flip_order).to(self.device)
+
+
+def _look(look: Look, batch: dict[str, Tensor], map_logits_B4hw: Tensor, truth_Bhw: Tensor) -> Attention:
+    size = map_logits_B4hw.shape[-2], map_logits_B4hw.shape[-1]
+    persons = attention.persons(batch["centres"].numpy(), batch["labelled"].numpy(), size, look.radius)
+    thresholds = torch.from_numpy(look.thresholds.astype(np.float32)).to(map_logits_B4hw.device)[
+        :, None, None
+    ]
+    persons_Bhw = torch.from_numpy(persons).to(map_logits_B4hw.device)
+    return Attention(
+        segmentation.iou(map_logits_B4hw > thresholds, truth_Bhw).cpu().numpy(),
+        attention.auroc(map_logits_B4hw, truth_Bhw).cpu().numpy(),
+        attention.inside(map_logits_B4hw.sigmoid(), persons_Bhw).cpu().numpy(),
+        attention.clutter(batch["input"].numpy(), persons),
+    )
 
 
 def forward(network: nn.Module, input_BCHW: Tensor, flip_order: Tensor | None) -> models.Output:

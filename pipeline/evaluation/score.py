@@ -1,7 +1,7 @@
 """Predictions of a network, scored under each kind of person box that its dataset's metric knows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline import files, loader
 from pipeline.datasets import DATASETS
+from pipeline.evaluation import attention
 from pipeline.evaluation.inference import Inference, Predictions
 from pipeline.metrics import Array, Rules, Scored
 from pipeline.people import People
@@ -44,12 +45,24 @@ def score(dataset: str, boxes: dict[str, Boxes], folder: Path, rules: Rules) -> 
     }
 
 
-def samples(scored: dict[str, Scored], map_iou: Array | None) -> dict[str, Array]:
-    """What the bootstrap needs: the samples of each kind of box, prefixed by it, and the maps' IoU (N, 4)."""
+def samples(scored: dict[str, Scored], maps: dict[str, Array]) -> dict[str, Array]:
+    """What the bootstrap needs: the samples of each kind of box, prefixed by it, and those `of_maps`."""
     arrays = {
         f"{kind}_{name}": array for kind, each in scored.items() for name, array in each.samples.items()
     }
-    return arrays if map_iou is None else arrays | {"map_iou": map_iou.astype(np.float32)}
+    return arrays | {f"map_{name}": array for name, array in maps.items()}
+
+
+def of_maps(people: People, predictions: Predictions, size: tuple[int, int]) -> dict[str, Array]:
+    """What was measured of the maps of N people in crops of a size, and of what is around them: image_id (N,), iou
+    (N, 4) and the rest of `Attention`, others (N,) whether another person is near. Empty without maps."""
+    if predictions.map_iou is None:
+        return {}
+    arrays: dict[str, Array] = {"image_id": people.image_id, "iou": predictions.map_iou.astype(np.float32)}
+    if predictions.attention is not None:
+        found = predictions.attention
+        arrays |= {f.name: getattr(found, f.name).astype(np.float32) for f in fields(found)}
+    return arrays | {"others": attention.others_near(people, size)}
 
 
 def columns(dataset: str, scored: dict[str, Scored]) -> dict[str, dict[str, float | None] | None]:

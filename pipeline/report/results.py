@@ -79,9 +79,9 @@ class Group:
         """Which images are resampled together, as bootstrap.clustered takes them; None where each is apart."""
         return _arrays(self.folders[0] / "samples.npz", "clusters_") or None
 
-    def map_iou(self, seed: int = 0) -> Array:
-        """Each person's IoU of the four maps with the true one, (N, 4), 0 to 1."""
-        return _arrays(self.folders[seed] / "samples.npz", "map_")["iou"]
+    def maps(self, seed: int = 0) -> dict[str, Array]:
+        """What was measured of one of the runs' maps, person by person (evaluation.score.of_maps)."""
+        return _arrays(self.folders[seed] / "samples.npz", "map_")
 
     def examples(self, seed: int = 0) -> dict[str, Array] | None:
         path = self.folders[seed] / "examples.npz"
@@ -173,7 +173,7 @@ class Results:
         if key not in self._estimates:
             by_seed = self._by_seed(group, box)
             self._estimates[key] = (
-                None if by_seed is None else self._intervals(group, box, by_seed, group.metric.summarise)
+                None if by_seed is None else self.intervals(group, box, by_seed, group.metric.summarise)
             )
         return self._estimates[key]
 
@@ -186,7 +186,7 @@ class Results:
         box, estimates = metric.boxes[0], []
         for group in pair:
             by_seed = self._by_seed(group, box) or []
-            estimates.append(self._intervals(group, box, by_seed, metric.summarise, together=False))
+            estimates.append(self.intervals(group, box, by_seed, metric.summarise, together=False))
         apart = estimates[0][metric.main] - estimates[1][metric.main]
         both = [self.estimates(group, box) for group in pair]
         if both[0] is None or both[1] is None:
@@ -207,27 +207,7 @@ class Results:
         by_seed = [group.metric.summarise_finely(group.samples(box, seed)) for seed in range(len(group.runs))]
         if tuple(by_seed[0]) == group.metric.columns:
             return self.estimates(group, box)
-        return self._intervals(group, box, by_seed, group.metric.summarise_finely)
-
-    def map_iou(self, group: Group) -> Estimate | None:
-        """Mean IoU of the four maps with the target, percent.
-
-        None without maps, and where the metric's samples are not by person, so that nobody's image is known.
-        """
-        by_seed = [e.map_iou for e in group.evaluations if e.map_iou is not None]
-        box, ious = group.metric.boxes[0], [group.map_iou(seed) for seed in range(len(by_seed))]
-        if len(by_seed) < len(group.runs) or len(ious[0]) != len(group.samples(box)["image_id"]):
-            return None
-        samples = [group.samples(box, seed) | {"map_iou": iou} for seed, iou in enumerate(ious)]
-
-        def summarise(samples: Samples, weights: Array) -> dict[str, Array]:
-            # A person counts as often as the image it is in.
-            image = np.searchsorted(group.metric.images(samples), samples["image_id"])
-            person = weights[:, image].astype(float)
-            return {"IoU": 100 * person @ samples["map_iou"].mean(1) / person.sum(1)}
-
-        values = [{"IoU": 100 * float(np.mean(iou))} for iou in by_seed]
-        return self._intervals(group, box, values, summarise, samples)["IoU"]
+        return self.intervals(group, box, by_seed, group.metric.summarise_finely)
 
     def _by_seed(self, group: Group, box: str) -> list[dict[str, float]] | None:
         scores = [evaluation.scores.get(box) for evaluation in group.evaluations]
@@ -236,7 +216,7 @@ class Results:
             return None
         return [{name: _nan(values[name]) for name in group.metric.columns} for values in known]
 
-    def _intervals(
+    def intervals(
         self,
         group: Group,
         box: str,
@@ -244,7 +224,10 @@ class Results:
         summarise: Summary,
         samples: Sequence[Samples] | None = None,
         together: bool = True,
+        limits: tuple[float, float] = (0.0, 100.0),
     ) -> dict[str, Estimate]:
+        """What `summarise` makes of each seed's samples, with intervals. by_seed: its values without resampling;
+        together: whether the images of a cluster are drawn together; limits: of what a value can be."""
         draws = []
         for each in samples or [group.samples(box, seed) for seed in range(len(group.runs))]:
             drawn = summarise(each, self._weights_of(group, group.metric.images(each), together))
@@ -255,7 +238,7 @@ class Results:
             values = [one[name] for one in by_seed]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
             # With two or three seeds Student's interval may reach beyond what a percentage can be.
-            low, high = np.clip(bootstrap.interval(replicates[name]), 0, 100).tolist()
+            low, high = np.clip(bootstrap.interval(replicates[name]), *limits).tolist()
             estimates[name] = Estimate(float(np.mean(values)), low, high, spread, replicates[name])
         return estimates
 

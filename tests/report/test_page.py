@@ -166,7 +166,7 @@ def test_a_dataset_that_is_added_has_its_table_claims_and_figures(tmp_path, para
     assert {row["box"] for row in rows} == {box.replace("_", " ") for box in known.METRIC.boxes}
     # A metric's claims are judged once more for it, and none of another metric.
     numbers = {claim.number for claim in claims.judge(outcome) if claim.dataset == "street"}
-    assert numbers == {"lspet": {1, 7, 9, 10, 11, 12}, "coco": {3, 4}}[like]
+    assert numbers == {"lspet": {1, 7, 9, 10, 11, 12, 13, 14}, "coco": {3, 4, 14}}[like]
     assert (tmp_path / "reports" / "plots" / "losses.csv").read_text().count("\nStreet,") > 100
     assert 'id="street">Street: ' in (tmp_path / "reports" / "index.html").read_text()
     assert set(page.summary(outcome)) == {"street"}

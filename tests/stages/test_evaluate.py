@@ -37,13 +37,15 @@ def workspace(dataset, detections=None):
         head_size=np.where(np.arange(PEOPLE) == 3, np.nan, 12), area=box[:, 2] * box[:, 3],
     )  # fmt: skip
     folder = paths.people(dataset)
-    people.save(folder / "val.npz")
+    for split in ("train", "val"):
+        people.save(folder / f"{split}.npz")
     (folder / "summary.json").write_text('{"full_size": false, "splits": {}}')
     paths.manifest(dataset).write_text('{"source": "demo", "archives": []}')
     files.write_json(folder / "val_annotations.json", labels(people))
     targets = paths.targets(dataset, 5)
     targets.mkdir(parents=True)
-    np.save(targets / "val.npy", segmentation.of_people(people, SIZE, 5))
+    for split in ("train", "val"):
+        np.save(targets / f"{split}.npy", segmentation.of_people(people, SIZE, 5))
     (targets / "statistics.json").write_text('{"train": {"foreground_share": 0.2}}')
     for name, radius in (("hrnet_small-s0", None), ("sg_hrnet_small-r5-s0", 5)):
         out = write_run(paths.run(dataset, name), dataset, name.split("-")[0], radius, p)
@@ -93,6 +95,9 @@ def test_mpii_results_are_complete_and_the_same_every_time(place, capsys):
     with np.load(out / "samples.npz") as samples:
         assert samples["label_distance"].shape == (6, 16) and np.isnan(samples["label_distance"][3]).all()
         assert samples["map_iou"].mean(0) == pytest.approx(evaluation.map_iou)
+        for name in ("iou_best", "auroc", "inside"):
+            assert samples[f"map_{name}"].shape == (6, 4) and np.nanmax(samples[f"map_{name}"]) <= 1
+        np.testing.assert_array_equal(samples["map_image_id"], people.image_id)
         keypoints = np.array([p["keypoints"] for p in json.loads(first["predictions.json"])]).reshape(
             6, 16, 3
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipeline.datasets import DATASETS
 from pipeline.report import paper
-from pipeline.report.claims import accuracy, costs, rules, training
+from pipeline.report.claims import accuracy, attention, costs, rules, training
 from pipeline.report.claims.claim import Claim
 from pipeline.report.claims.conclusions import Basis, Conclusion, basis, basis_of, conclude, counts
 from pipeline.report.claims.rules import Verdict
@@ -32,6 +32,7 @@ RULES: dict[str, Callable[[Results, Part, Claim], list[Claim]]] = {
     "gain": accuracy.gain,
     "reported_gain": accuracy.reported_gain,
     "only_not_ahead": accuracy.only_not_ahead,
+    "not_ahead": accuracy.not_ahead,
     "larger_gain": accuracy.larger_gain,
     "best_radius": accuracy.best_radius,
     "beats_ablations": accuracy.beats_ablations,
@@ -39,8 +40,9 @@ RULES: dict[str, Callable[[Results, Part, Claim], list[Claim]]] = {
     "cost": costs.cost,
     "similar_speed": training.similar_speed,
     "one_magnitude": training.one_magnitude,
-    "faster": training.faster,
-    "more_accurate": training.more_accurate,
+    "faster": attention.faster,
+    "measured_of_maps": attention.measured_of_maps,
+    "larger_gain_among": attention.larger_gain_among,
 }
 # These name two datasets.
 _OF_SEVERAL = ("larger_gain",)
@@ -78,7 +80,8 @@ def _applies(part: Part, dataset: str) -> bool:
     if basis_of(part) != Basis.TRAINED or part.rule in _OF_SEVERAL:
         return False
     metric, wanted = DATASETS[dataset].METRIC, DATASETS[part.dataset].METRIC
-    return (metric.title, metric.boxes) == (wanted.title, wanted.boxes)
+    known = part.metric not in wanted.columns or part.metric in metric.columns
+    return known and (metric.title, metric.boxes) == (wanted.title, wanted.boxes)
 
 
 def to_csv(claims: Sequence[Claim]) -> str:

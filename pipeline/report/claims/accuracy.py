@@ -87,6 +87,24 @@ def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
     return [judged(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
 
 
+def not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
+    """The guided network is not ahead of its backbone."""
+    pair = results.pair(claim.dataset)
+    if pair is None:
+        return [absent(claim)]
+    ours, theirs = (results.estimates(group, part.box) for group in pair)
+    if ours is None or theirs is None:
+        return [without_detections(claim, pair[0])]
+    margin, metric = results.params.report.margin, part.metric
+    difference = ours[metric] - theirs[metric]
+    claim = claim.compared(ours[metric], theirs[metric], margin - (part.claimed or 0))
+    claim = replace(claim, p=1 - difference.p_above(margin)).noted(
+        f"{part.part} is not ahead in the paper: supported if for certain by less than {margin:g} points."
+    )
+    verdict = rules.of_only_not_ahead({metric: _interval(claim)}, [metric], margin)
+    return [judged(results, claim, pair, verdict)]
+
+
 def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
     """The gain is larger than that in another of the paper's tables."""
     other = paper.sheets()[part.than].dataset

@@ -1,8 +1,9 @@
-"""Claims about training: how losses fall and compare, and how attention comes to its maps."""
+"""Claims about training: how losses fall, and how they compare."""
 
-import math
 from dataclasses import replace
 from statistics import mean, median
+
+import numpy as np
 
 from pipeline.report.claims import rules
 from pipeline.report.claims.claim import Claim, absent, judged, judged_over_seeds, without_ablation
@@ -10,15 +11,14 @@ from pipeline.report.paper import Part
 from pipeline.report.results import Group, Results
 
 _SPEED = (
-    "Speed is the logarithm of how far a loss falls from the first logged epoch to the last; "
-    "the difference is the gap between both tasks with fixed weights minus the gap with dynamic ones."
+    "A task's speed is the mean logarithm of its logged rates r (Eq. 9), of how its loss changes from one step to the "
+    "next; the difference is the gap between both tasks with fixed weights minus the gap with dynamic ones, per mille. "
+    "A rate is the ratio of two batches' losses, so that it takes many to tell speeds from noise."
 )
 _MAGNITUDE = (
     "One magnitude: the median over training of the larger of both losses, the segmentation loss "
     "times lambda, is less than ten times the smaller."
 )
-_FASTER = "IoU of the maps in percent, mean over the four; faster: mean over the validated epochs."
-_FEW_EPOCHS = "history.csv holds too few epochs."
 
 
 def similar_speed(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -27,17 +27,21 @@ def similar_speed(results: Results, part: Part, claim: Claim) -> list[Claim]:
     guided, fixed = results.guided(claim.dataset), results.ablation(claim.dataset, *part.ablations)
     if guided is None:
         return [absent(claim)]
-    falls = _falls(guided)
-    if falls is None:
-        return [claim.noted(_FEW_EPOCHS)]
-    key, seg = (mean(math.exp(-fall[task]) for fall in falls) for task in (0, 1))
-    claim = replace(claim, measured_text=f"losses fall to {key:.0%} (keypoints) and {seg:.0%} (segmentation)")
+    speeds, falls = _speeds(guided), _falls(guided)
+    if speeds is None:
+        return [claim.noted("history.csv holds no rates.")]
+    text = "rates {:+.2f} (keypoints) and {:+.2f} per mille (segmentation)".format(
+        *(1000 * mean(speed[task] for speed in speeds) for task in (0, 1))
+    )
+    if falls is not None:
+        text += f"; losses fall to {falls[0]:.0%} and {falls[1]:.0%}"
+    claim = replace(claim, measured_text=text)
     if fixed is None:
         return [without_ablation(results, claim, guided, part.ablations)]
-    others = _falls(fixed)
+    others = _speeds(fixed)
     if others is None:
-        return [claim.noted(_FEW_EPOCHS)]
-    gap, fixed_gap = ([abs(key - seg) for key, seg in both] for both in (falls, others))
+        return [claim.noted("history.csv holds no rates.")]
+    gap, fixed_gap = ([1000 * abs(key - seg) for key, seg in both] for both in (speeds, others))
     claim = replace(claim, measured=mean(gap), against=mean(fixed_gap))
     gaps = [b - a for a, b in zip(gap, fixed_gap, strict=True)]
     return [judged_over_seeds(results, claim, (guided, fixed), gaps)]
@@ -59,57 +63,26 @@ def one_magnitude(results: Results, part: Part, claim: Claim) -> list[Claim]:
     return [judged(results, claim, (guided,), rules.of_magnitude(ratio))]
 
 
-def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
-    """Attention focuses faster than in the ablation."""
-    claim = claim.noted(_FASTER)
-    pair = _pair(results, part, claim)
-    if isinstance(pair, Claim):
-        return [pair]
-    ours, theirs = (_ious(group) for group in pair)
-    gaps = [a - b for a, b in zip(ours, theirs, strict=True)]
-    if any(map(math.isnan, gaps)):
-        return [claim.noted("history.csv holds no IoU of the maps.")]
-    text = f"{mean(ours):.2f} against {mean(theirs):.2f}"
-    claim = replace(claim, measured=mean(ours), against=mean(theirs), measured_text=text)
-    return [judged_over_seeds(results, claim, pair, gaps, results.params.report.margin)]
+def _speeds(group: Group) -> list[tuple[float, float]] | None:
+    """For each seed the mean logarithm of the rates r (Eq. 9) of keypoints and segmentation over the logged steps; None
+    where a history holds none."""
+    speeds = []
+    for history in group.histories():
+        rates = history[["r_key", "r_seg"]].dropna()
+        rates = rates[(rates > 0).all(axis=1)]
+        if rates.empty:
+            return None
+        speeds.append((float(np.log(rates.r_key).mean()), float(np.log(rates.r_seg).mean())))
+    return speeds
 
 
-def more_accurate(results: Results, part: Part, claim: Claim) -> list[Claim]:
-    """Attention focuses more accurately than in the ablation."""
-    pair = _pair(results, part, claim)
-    if isinstance(pair, Claim):
-        return [pair]
-    ours, theirs = (results.map_iou(group) for group in pair)
-    if ours is None or theirs is None:
-        return [claim.noted("samples.npz holds no IoU of the maps.")]
-    claim = claim.compared(ours, theirs, results.params.report.margin)
-    low, high = (ours - theirs).low, (ours - theirs).high
-    return [judged(results, claim, pair, rules.of_ranking([(low, high)], results.params.report.margin))]
-
-
-def _pair(results: Results, part: Part, claim: Claim) -> tuple[Group, Group] | Claim:
-    """The guided network and the ablation that it is judged against, or the claim without a verdict."""
-    guided, ablation = results.guided(claim.dataset), results.ablation(claim.dataset, *part.ablations)
-    if guided is None:
-        return absent(claim)
-    return (
-        without_ablation(results, claim, guided, part.ablations) if ablation is None else (guided, ablation)
-    )
-
-
-def _falls(group: Group) -> list[tuple[float, float]] | None:
-    """By how much the logarithms of (keypoint, segmentation) losses fall from first to last logged epoch, for each
-    seed; None where a history has fewer than two epochs."""
+def _falls(group: Group) -> tuple[float, float] | None:
+    """To which share of the first logged epoch's the (keypoint, segmentation) losses fall, mean over seeds; None where
+    a history has fewer than two epochs."""
     falls = []
     for history in group.histories():
         losses = history.groupby("epoch")[["loss_key", "loss_seg"]].mean().dropna()
         if len(losses) < 2:
             return None
-        ratios = (losses.iloc[0] / losses.iloc[-1]).tolist()
-        falls.append((math.log(ratios[0]), math.log(ratios[1])))
-    return falls
-
-
-def _ious(group: Group) -> list[float]:
-    """For each seed the IoU of the maps, percent, mean over maps and validated epochs; nan where it was not logged."""
-    return [100 * float(history.filter(regex="^iou_").mean(axis=1).mean()) for history in group.histories()]
+        falls.append((losses.iloc[-1] / losses.iloc[0]).tolist())
+    return mean(key for key, _ in falls), mean(seg for _, seg in falls)
