@@ -72,7 +72,7 @@ dag: $(INSTALLED) ## Show the stages as a graph in Mermaid, a box a dataset
 	@python -m pipeline.dag
 
 mlflow: $(INSTALLED) ## Bring the runs into MLflow and show them side by side in a browser, at PORT=5000
-	@python -m pipeline.comparison --port $(PORT)
+	@python -m pipeline.comparison --port $(PORT) $(if $(WEIGHTS),--weights)
 
 # roc-validator wants older versions of click and rich than other packages here.
 CRATE := .venv/crate/bin/python

@@ -54,19 +54,17 @@ def now() -> tuple[float, float]:
 class Clock:
     """Told of the rows of a training, it notes when they came."""
 
-    run_id: str | None = None
-
     def __init__(self) -> None:
         self.seen: list[tuple[int, float, float]] = []
 
-    def start(self, run_id: str | None) -> None:
+    def start(self, steps: int) -> None:
         pass
 
     def log(self, row: Row, images_per_second: float) -> None:
         if row["kind"] == "step":
             self.seen.append((int(row["step"]), *now()))
 
-    def close(self, finished: bool, timeout: float = 30) -> None:
+    def close(self, status: str) -> None:
         pass
 
 

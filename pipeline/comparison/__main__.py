@@ -3,12 +3,15 @@
 --port N       where MLflow listens on this machine, unless MLFLOW_TRACKING_URI names a server (5000)
 --only DATASET RUN   bring one run of the workspace, and end
 --no-server    bring, and end
+--weights      log the weights too, as models with a signature
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import webbrowser
@@ -24,9 +27,12 @@ from pipeline.tracking import store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# Seconds that one run takes at most, its pictures drawn.
+ONLY = 120.0
 
-def rebuild(client: "MlflowClient") -> dict[str, str]:
-    """Bring everything, and return the experiments' ids by dataset, the workspace's own."""
+
+def rebuild(client: "MlflowClient", weights: bool = False) -> dict[str, str]:
+    """Bring everything, the weights if asked, and return the experiments' ids by dataset, the workspace's own."""
     here = workspace()
     # What lies in the workspace stands for the same training in an experiment.
     runs: dict[str, Tracked] = {}
@@ -39,14 +45,14 @@ def rebuild(client: "MlflowClient") -> dict[str, str]:
     claims, sent = pages.verdicts(here), 0
     for one in runs.values():
         try:
-            sent += bring.bring(client, one, claims if one.source is here else None)
+            sent += bring.bring(client, one, claims if one.source is here else None, weights)
         except Untracked as error:
             print(error, flush=True)
-    by_source: dict[tuple[int, str], list[Tracked]] = defaultdict(list)
+    configurations: dict[str, list[Tracked]] = defaultdict(list)
     for one in runs.values():
         if one.results and one.run.seed is not None:
-            by_source[id(one.source), one.configuration].append(one)
-    for seeds in by_source.values():
+            configurations[one.configuration].append(one)
+    for seeds in configurations.values():
         if len(seeds) > 1:
             sent += bring.bring_parent(client, seeds)
     print(f"MLflow: {len(runs)} runs are what DVC tracks, {sent} of them changed", flush=True)
@@ -73,6 +79,10 @@ def dress(client: "MlflowClient", source: Source, one: Tracked) -> str:
 
 
 def only(client: "MlflowClient", dataset: str, name: str) -> None:
+    # A stage that started this has gone on after seconds; a server that takes this long takes it the next time.
+    limit = threading.Timer(ONLY, os._exit, (1,))
+    limit.daemon = True
+    limit.start()
     here = workspace()
     run = next((run for run in named_by(here.params) if (run.dataset, run.name) == (dataset, name)), None)
     if run is None:
@@ -92,10 +102,16 @@ def serve(port: int, ids: dict[str, str]) -> int:
     address = f"http://127.0.0.1:{port}"
     # A password stays out of the list of processes.
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    # One is enough for one person; four take their time to start, and on a busy machine give up.
+    command += ["--workers", "1"]
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": where,
+        # It would start processes for tools of language models.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(paths.project_root() / "mlartifacts"),
     }
+    # However this ends, the server ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with subprocess.Popen(command, env=environment) as server:
         try:
             while not _answers(f"{address}/health"):
@@ -134,13 +150,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--only", nargs=2, metavar=("DATASET", "RUN"))
     parser.add_argument("--no-server", action="store_true")
+    parser.add_argument("--weights", action="store_true")
     a = parser.parse_args()
     try:
         client = store.connect()
         if a.only:
             only(client, *a.only)
             return
-        ids = rebuild(client)
+        ids = rebuild(client, a.weights)
     except Exception as error:
         sys.exit(f"pipeline.comparison: {store.redacted(f'{type(error).__name__}: {error}')[:500]}")
     if not a.no_server:

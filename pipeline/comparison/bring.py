@@ -5,8 +5,11 @@ import fcntl
 import hashlib
 import io
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import files, paths
@@ -36,7 +39,12 @@ MAPS = {
 _ONCE = ("mlflow.source.git.commit", "dvc.experiment")
 
 
-def bring(client: "MlflowClient", one: Tracked, claims: dict[str, dict[str, str]] | None = None) -> bool:
+def bring(
+    client: "MlflowClient",
+    one: Tracked,
+    claims: dict[str, dict[str, str]] | None = None,
+    with_weights: bool = False,
+) -> bool:
     """Whether anything had to be sent. claims: tags of verdicts by run, as `pages.verdicts` gives them."""
     facts = one.facts
     with store.locked():
@@ -52,6 +60,12 @@ def bring(client: "MlflowClient", one: Tracked, claims: dict[str, dict[str, str]
     before = row.data.tags
     told = _complete(client, row, history) if history.md5 != before.get("history") else False
     scored = _score(client, row, one)
+    logged = False
+    if with_weights:
+        # Not at the top: it takes PyTorch.
+        from pipeline.comparison import weights
+
+        logged = weights.log(client, row, one)
     # When it came here nobody knows better than what watched it.
     kept = {key: before[key] for key in _ONCE if key in before}
     wanted = facts.tags | _places(one) | kept | (claims or {}).get(f"{one.run.dataset}/{one.run.name}", {})
@@ -62,7 +76,7 @@ def bring(client: "MlflowClient", one: Tracked, claims: dict[str, dict[str, str]
     store.set_tags(client, row.info.run_id, changed)
     if row.info.status != "FINISHED":
         client.set_terminated(row.info.run_id, "FINISHED", end_time=row.info.end_time or row.info.start_time)
-    return told or scored or bool(changed)
+    return told or scored or logged or bool(changed)
 
 
 def bring_parent(client: "MlflowClient", seeds: Sequence[Tracked]) -> bool:
@@ -81,15 +95,26 @@ def bring_parent(client: "MlflowClient", seeds: Sequence[Tracked]) -> bool:
             store.set_tags(client, child.info.run_id, {"mlflow.parentRunId": row.info.run_id})
     if row.data.tags.get("results") == digest:
         return False
-    source = first.source
-    with source.folder(*(paths.results(one.run.dataset, one.run.name) for one in seeds)) as root:
-        results = Results(source.params, root, [one.run for one in seeds])
+    with together(seeds) as root:
+        results = Results(first.source.params, root, [one.run for one in seeds])
         _log(client, row, dict(finals(results, results.groups[0])))
     numbers = " ".join(str(one.run.seed) for one in seeds)
     store.set_tags(client, row.info.run_id, {"seeds": numbers, "results": digest} | _note(results))
     if row.info.status != "FINISHED":
         client.set_terminated(row.info.run_id, "FINISHED", end_time=row.info.start_time)
     return True
+
+
+@contextmanager
+def together(seeds: Sequence[Tracked]) -> Iterator[Path]:
+    """A folder with the results of all, from whatever sources they are."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        for one in seeds:
+            results = paths.results(one.run.dataset, one.run.name)
+            place = Path(name) / results
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to((stack.enter_context(one.source.folder(results)) / results).absolute())
+        yield Path(name)
 
 
 def finals(results: Results, group: Group) -> Iterator[tuple[str, float]]:

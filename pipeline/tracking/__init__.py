@@ -18,10 +18,8 @@ from pipeline.tracking.rows import Facts
 
 Row = dict[str, str | int | float]
 
-# Seconds that the end of a training waits for MLflow at most.
+# Seconds that the end of a training, or of an evaluation, waits for MLflow at most.
 PATIENCE = 10.0
-# And that of an evaluation, in which pictures are drawn.
-BRINGING = 60.0
 
 
 class Tracker:
@@ -90,14 +88,23 @@ def bring(dataset: str, run: str) -> None:
     """Bring one run's final numbers, its pictures and plots; whatever comes of it, the stage has done its work."""
     command = [sys.executable, "-m", "pipeline.comparison", "--only", dataset, run]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, timeout=BRINGING, capture_output=True, text=True
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
         )
-        problem = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-    except (OSError, subprocess.TimeoutExpired):
-        problem = [f"it took longer than {BRINGING:.0f} s"]
+        said = process.communicate(timeout=PATIENCE)[1].strip().splitlines()
+        problem = said[-1] if process.returncode else ""
+    except OSError as error:
+        problem = str(error)
+    except subprocess.TimeoutExpired:
+        # It goes on without this stage, which its terminal and its pipes do not belong to, and ends by itself.
+        return
     if problem:
-        print(f"MLflow does not take this run for now ({problem[0]}); `make mlflow` brings it", flush=True)
+        print(f"MLflow does not take this run for now ({problem}); `make mlflow` brings it", flush=True)
 
 
 class NoTracker:

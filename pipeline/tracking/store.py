@@ -19,8 +19,9 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Progress bars of artifacts.
+    # Progress bars of artifacts, and a line for each row.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # How MLflow is told that an experiment's runs are trainings.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}

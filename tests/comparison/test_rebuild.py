@@ -6,13 +6,16 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
 
-from pipeline import dvc_stages, paths
+from pipeline import dvc_stages, paths, runs, tensors
 from pipeline.comparison import __main__ as comparison
 from pipeline.comparison import bring, pages
 from pipeline.comparison.tracked import Tracked, tracked, workspace
+from pipeline.evaluation import inference
 from pipeline.report import paper, tables
 from pipeline.report.claims import RULES, Claim
 from pipeline.report.claims import to_csv as claims_csv
@@ -56,7 +59,8 @@ def record(root: Path, params) -> None:
         (root / out / "history.csv").write_text(seven_digits((root / results / "history.csv").read_text()))
         outs = [
             {"path": (out / name).as_posix(), "md5": md5((root / out / name).read_bytes())}
-            for name in ("history.csv", "run.json")
+            for name in ("history.csv", "run.json", paths.WEIGHTS)
+            if (root / out / name).is_file()
         ]
         deps = [
             {"path": f"build/code/train/{run.dataset}/x/x.json", "md5": "c0de" * 8},
@@ -133,6 +137,34 @@ def test_its_files_are_the_history_and_its_own_pictures_and_plots(made):
             "pictures/attention-mpii.png"
         }
         assert files == own | (guided if "sg_" in name else set())
+
+
+@pytest.mark.slow
+def test_weights_come_if_asked_as_a_graph_with_the_shapes_that_it_takes_and_gives(made, project):
+    results = made()
+    nets = {}
+    for run in [run for run in named_by(results.params) if run.guided]:
+        folder = project / paths.run(run.dataset, run.name)
+        nets[run.name] = inference.build(runs.Record.load(folder / "run.json")).eval()
+        (folder / paths.WEIGHTS).write_bytes(tensors.pack(nets[run.name].state_dict()))
+    record(project, results.params)
+    comparison.rebuild(store.connect(), weights=True)
+    height, width = results.params.input.size
+    image = np.random.default_rng(0).normal(size=(2, 3, height, width)).astype(np.float32)
+    for row in [row for row in all_rows().values() if row.outputs.model_outputs]:
+        model = mlflow.pyfunc.load_model(f"models:/{row.outputs.model_outputs[0].model_id}")
+        assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3, height, width)
+        assert model.metadata.signature.outputs.inputs[0].shape == (-1, 16, height // 4, width // 4)
+        with torch.inference_mode():
+            expected = nets[row.data.tags["run"].split("/")[1]](torch.from_numpy(image)).heatmaps
+        np.testing.assert_allclose(model.predict(image), expected, atol=1e-5)
+        nets.pop(row.data.tags["run"].split("/")[1])
+    assert not nets
+    before = all_rows()
+    comparison.rebuild(store.connect(), weights=True)
+    assert {n: r.to_dictionary() for n, r in all_rows().items()} == {
+        n: r.to_dictionary() for n, r in before.items()
+    }
 
 
 def test_seeds_are_children_of_a_row_with_their_mean_and_spread(made):
