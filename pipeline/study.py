@@ -2,7 +2,8 @@
 
 studies/NAME holds what the stage `report` reads: parameters, and of each run metrics, history, predictions and what the
 bootstrap draws from. Neither data nor a trained network is needed, and pictures are left out: photographs have licences
-of their own. Tables, claims, plots and page have to be the same, byte for byte.
+of their own. Tables, claims, plots and page have to be the same, byte for byte. Beside them lie two trained networks of
+each dataset, HRNet and the guided one, as runs/ has them but for their numbers, which are of half precision.
 
 --publish: take all of that from this workspace first, as `dvc repro` left it, with its dvc.lock. --write: make the
 report anew instead of comparing, where the code that makes it has changed.
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from pipeline import files, lock, params, paths, record, runs
 from pipeline.lock import LOCK, Workspace
+from pipeline.networks import NETWORKS
 from pipeline.report import crate
 
 FOLDER = Path("studies")
@@ -34,20 +36,55 @@ def publish(root: Path, folder: Path) -> None:
     """Write what the report of a finished workspace is made of; raises ValueError where it is not as its lock says."""
     p, stages, workspace = params.load(root / "params.yaml"), lock.load(root), Workspace(root)
     published = [paths.results(run.dataset, run.name).as_posix() for run in runs.named_by(p)]
-    for path in (*published, paths.complexity().as_posix(), "reports"):
+    trained = [paths.run(run.dataset, run.name) for run in _pairs(p)]
+    networks = [(folder / name).as_posix() for folder in trained for name in (paths.WEIGHTS, "run.json")]
+    for path in (*published, *networks, paths.complexity().as_posix(), "reports"):
         recorded = {item.path: item.md5 for _, item in lock.makers(stages, path)}
         if recorded.get(path) != workspace.digest(path):
             raise ValueError(f"{path} is not what dvc.lock records; run `dvc repro` first")
     # Text beside them is the authors'.
-    for made in ("results", "data", "benchmarks"):
+    for made in ("results", "runs", "data", "benchmarks"):
         shutil.rmtree(folder / made, ignore_errors=True)
     for path in published:
         shutil.copytree(root / path, folder / path, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    for run in trained:
+        (folder / run).mkdir(parents=True)
+        shutil.copyfile(root / run / "run.json", folder / run / "run.json")
+        (folder / run / paths.WEIGHTS).write_bytes(_halved(root / run / paths.WEIGHTS))
     measured = [place.relative_to(root) for place in (root / paths.benchmarks()).glob("*.json")]
     for name in (Path("params.yaml"), Path(LOCK), paths.complexity(), *measured):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, folder / name)
     files.write_json(folder / "machine.json", record.machine())
+
+
+def _pairs(p: params.Params) -> list[runs.Run]:
+    """The guided network at `radius` and its backbone, of the first seed, on each dataset."""
+    wanted = {(NETWORKS[p.guided].backbone, None), (p.guided, p.radius)}
+    return [
+        run
+        for run in runs.named_by(p)
+        if (run.model, run.radius) in wanted
+        and run.seed == p.seeds[0]
+        and (run.ablation, run.checkpoint, run.input) == (None, None, None)
+    ]
+
+
+def _halved(path: Path) -> bytes:
+    """A file of weights with its real numbers in half precision; raises ValueError for one too large for that."""
+    # Not at the top: a report is made without torch.
+    import torch
+
+    from pipeline import tensors
+
+    halved = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.read(path).items()
+    }
+    for name, tensor in halved.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{path}: {name} holds numbers beyond half precision's")
+    return tensors.pack(halved)
 
 
 def remake(root: Path, folder: Path, workspace: Path) -> Path:

@@ -6,12 +6,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from pipeline import study
+from pipeline import study, tensors
 from tests.conftest import ROOT
 from tests.finished import finished, write, write_lock
 from tests.project import environment
 
+PAIR = ("hrnet_small-s0", "sg_hrnet_small-r5-s0")
+WEIGHTS = {"a.weight": torch.linspace(-3, 3, 50).reshape(5, 10), "a.seen": torch.tensor(70000)}
 PUBLISHED = sorted(path.parent.name for path in (ROOT / study.FOLDER).glob("*/params.yaml"))
 
 
@@ -26,6 +29,8 @@ def command(folder, *arguments, module="pipeline.study"):
 def original(tmp_path_factory):
     small = {"datasets": ["mpii"], "radius_only": [], "report__resamples": 50}
     folder = finished(tmp_path_factory.mktemp("study") / "workspace", **small)
+    for name in PAIR:
+        (folder / "runs" / "mpii" / name / "weights.safetensors").write_bytes(tensors.pack(WEIGHTS))
     assert command(folder, module="stages.report").returncode == 0
     write_lock(folder)
     result = command(folder, "small", "--publish")
@@ -61,10 +66,30 @@ def test_tables_are_those_of_the_workspace(original):
 
 
 @pytest.mark.slow
-def test_no_picture_no_weights_and_no_place_are_published(original):
+def test_two_networks_are_published_in_half_precision(original):
+    folder = original / "studies" / "small" / "runs" / "mpii"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(PAIR)
+    for name in PAIR:
+        weights = tensors.read(folder / name / "weights.safetensors")
+        assert weights["a.weight"].dtype == torch.float16 and weights["a.seen"] == 70000
+        assert torch.allclose(weights["a.weight"].float(), WEIGHTS["a.weight"], rtol=2**-11, atol=0)
+        assert (folder / name / "run.json").read_bytes() == (
+            original / "runs" / "mpii" / name / "run.json"
+        ).read_bytes()
+
+
+def test_a_number_too_large_for_half_precision_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(tensors.pack({"a.weight": torch.tensor([1.0, 70000.0])}))
+    with pytest.raises(ValueError, match=r"a\.weight holds numbers beyond half precision's"):
+        study._halved(path)
+
+
+@pytest.mark.slow
+def test_no_picture_and_no_place_are_published(original):
     paths = [path for path in (original / "studies" / "small").rglob("*") if path.is_file()]
     assert {path.suffix for path in paths} <= {
-        ".yaml", ".lock", ".json", ".csv", ".md", ".tex", ".svg", ".html", ".npz"
+        ".yaml", ".lock", ".json", ".csv", ".md", ".tex", ".svg", ".html", ".npz", ".safetensors"
     }  # fmt: skip
     assert {path.name for path in paths if path.suffix == ".npz"} == {"samples.npz"}
     names = {path.name for path in paths}
