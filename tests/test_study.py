@@ -104,7 +104,7 @@ def test_no_picture_and_no_place_are_published(original):
 def test_a_report_changed_by_hand_is_named_and_made_anew(own):
     table = own / "studies" / "small" / "reports" / "table1.csv"
     text = table.read_text()
-    table.write_text(text.replace("measured", "reported"))
+    table.write_text(text.replace(",measured,", ",reported,"))
     result = command(own, "small")
     assert result.returncode == 1 and result.stdout.splitlines()[-1] == "verdict: different"
     first = r"1 of \d\d files differ, the first: table1.csv: line \d+, row: reported published, measured here"
