@@ -35,6 +35,7 @@ repro: $(INSTALLED) ## Run the pipeline, from data to tables; JOBS=2 or CLUSTER=
 	@python -m pipeline.params
 	$(if $(JOBS)$(CLUSTER),python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) $(if $(CLUSTER),--cluster $(CLUSTER)))
 	dvc repro
+	@python -m pipeline.committed
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
 verify: $(INSTALLED) ## Run the demo from nothing, in a folder of its own, and compare it with the committed dvc.lock
@@ -66,7 +67,7 @@ profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the 
 	@python -m pipeline.profiles $(NAME)
 
 exp: $(INSTALLED) ## Show experiments: what varies, and the guided network's main metric on each dataset
-	@dvc exp show --only-changed --no-pager --precision 2 --drop '/|^(pipeline|stages|results)$$|\.runs\.|\.gain'
+	@dvc exp show --only-changed --no-pager --precision 2 --drop '.*/|(pipeline|stages|results)$$|.*\.(runs|gain_at_radius)'
 
 dag: $(INSTALLED) ## Show the stages as a graph in Mermaid, a box a dataset
 	@python -m pipeline.dag

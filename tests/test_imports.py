@@ -45,7 +45,7 @@ training
 evaluation
 report
 comparison
-plan dag
+plan dag committed
 predict trace record
 parallel
 verify study
