@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from pipeline import params, profiles
+from pipeline import params, profiles, runs
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -122,6 +122,19 @@ def test_a_profile_has_the_demos_values_but_for_those_it_names(name):
     assert {key: value for key, value in values.items() if value != demo[key]} == CHANGES[name]
     own = values_of((FOLDER / f"{name}.yaml").read_text())
     assert name == "demo" or own == CHANGES[name]
+
+
+def test_lspet_small_trains_six_networks_from_three_seeds_each(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(profiles.merged("lspet-small", FOLDER))
+    named = [run.configuration for run in runs.named_by(params.load(path))]
+    assert {name: named.count(name) for name in named} == dict.fromkeys(
+        (
+            "hrnet_small", "sg_hrnet_small-r1.5", "sg_hrnet_small-r2.5", "sg_hrnet_small-r4.5",
+            "bilinear_hrnet-r2.5", "no_seg_loss-r2.5",
+        ),
+        3,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

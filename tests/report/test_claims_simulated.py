@@ -40,6 +40,13 @@ def test_a_gain_as_large_as_the_margin_is_called_none_in_at_most_2_5_percent(mar
     assert sum(rules.is_none(interval, margin) for interval in intervals) <= 0.025 * TRIALS
 
 
+@pytest.mark.parametrize("margin", [0.3, 1.0])
+def test_a_lead_as_large_as_the_margin_is_called_not_ahead_in_at_most_2_5_percent(margin):
+    intervals = [bootstrap.interval(difference(number, margin, 0.5)) for number in range(TRIALS)]
+    found = [rules.of_only_not_ahead({"AR": interval}, ["AR"], margin) for interval in intervals]
+    assert found.count(rules.Verdict.SUPPORTED) <= 0.025 * TRIALS
+
+
 def test_no_gain_is_found_where_there_is_none_and_the_margin_is_wide_enough():
     intervals = [bootstrap.interval(difference(number, 0.0, 0.1)) for number in range(TRIALS)]
     assert np.mean([rules.is_none(interval, 1.5) for interval in intervals]) > 0.8
