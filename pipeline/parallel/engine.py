@@ -134,7 +134,8 @@ def _submit(
             code = 1
             _fail(state, name, logs, error)
         if code:
-            state.failed[name] = logs / f"{name}.log"
+            if not stop.exists():
+                state.failed[name] = logs / f"{name}.log"
             raise Failed(name)
         state.ran += 1
         state.done.add(name)

@@ -52,11 +52,13 @@ class Cluster(BaseModel):
         """A training's command by torchrun on all nodes of its job; as it is for one node."""
         if self.nodes == 1 or not command.startswith("python -m stages.train"):
             return command
+        # A job's script, and so its worker, is on the first of its nodes. One rank that fails ends the others, which
+        # is no preemption, whatever code they end with.
         return (
-            "srun --ntasks-per-node=1 --kill-on-bad-exit python -m torch.distributed.run "
-            f"--nnodes {self.nodes} --nproc-per-node {max(self.gpus, 1)} --rdzv-backend c10d --rdzv-endpoint "
-            '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((29500 + SLURM_JOB_ID % 1000))" '
-            f'--rdzv-id "$SLURM_JOB_ID" {command.removeprefix("python ")}'
+            "srun --ntasks-per-node=1 --kill-on-bad-exit=1 python -m torch.distributed.run "
+            f"--nnodes {self.nodes} --nproc-per-node {max(self.gpus, 1)} --rdzv-backend c10d "
+            '--rdzv-endpoint "$(hostname):$((29500 + SLURM_JOB_ID % 1000))" --rdzv-id "$SLURM_JOB_ID" '
+            f"{command.removeprefix('python ')} || exit 1"
         )
 
     def executors(self) -> list[ParslExecutor]:

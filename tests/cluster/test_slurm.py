@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from tests.conftest import ROOT
 
@@ -54,7 +55,7 @@ def slurm(tmp_path_factory):
 def project(slurm, tmp_path, monkeypatch):
     """Two runs of 20 seconds each, `a` and `b`."""
     monkeypatch.chdir(tmp_path)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], check=True)
+    Repo.init(no_scm=True).close()
     trainer = ROOT / "tests" / "cluster" / "trainer.py"
     stages = {
         name: {"cmd": f"exec python {trainer} {name} 80 # stages.train", "outs": [f"{name}.out"]}
@@ -164,6 +165,7 @@ def test_ctrl_c_ends_all_jobs_within_seconds(project):
 
 def test_a_run_over_two_nodes_is_two_ranks(project):
     Path("stages").mkdir()
+    Path("stages/__init__.py").touch()
     Path("stages/train.py").write_text(
         "import os, torch, torch.distributed as dist\n"
         "dist.init_process_group('gloo')\n"

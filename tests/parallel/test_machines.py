@@ -15,7 +15,7 @@ def test_a_run_of_one_node_keeps_its_command():
 def test_a_run_of_two_nodes_is_two_launchers_that_meet():
     cluster = Cluster.read("slurm", FOLDER).model_copy(update={"nodes": 2, "gpus": 4})
     command = cluster.over_nodes("python -m stages.train")
-    assert command.startswith("srun --ntasks-per-node=1 ") and command.endswith(" -m stages.train")
+    assert command.startswith("srun --ntasks-per-node=1 ") and command.endswith(" -m stages.train || exit 1")
     assert "--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d" in command
     assert cluster.over_nodes("python -m stages.evaluate") == "python -m stages.evaluate"
 
