@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock study publish test test-all test-cluster fuzz profile exp dag mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro verify lock study publish test test-all test-cluster fuzz soak profile exp dag mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -62,6 +62,9 @@ fuzz: $(INSTALLED) ## Have spoiled files read, for SECONDS=3600; what is found s
 
 test-cluster: $(INSTALLED) ## Run the tests on a Slurm of this machine's own; as root, with Debian's slurm-wlm and munge
 	TEST_CLUSTER=1 python -m pytest tests/cluster
+
+soak: $(INSTALLED) ## Kill a small pipeline KILLS=50 times, in every stage: it must end in the same bytes
+	python -m tests.soak --kills $(or $(KILLS),50)
 
 profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the profile has it
 	@python -m pipeline.profiles $(NAME)

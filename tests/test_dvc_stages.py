@@ -1,33 +1,50 @@
 """No value of params.yaml reaches a shell: commands carry none, and stages find theirs by name."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from pipeline import dvc_stages, params, profiles
 from tests.conftest import ROOT, write_params
 from tests.project import attempt, copy, dvc, environment, stages_of
 
 HOSTILE = (
-    "0; touch x;",
-    "$(touch x)",
-    "`touch x`",
-    "a && touch x",
-    "| touch x",
-    "> x",
-    "\ntouch x",
-    "'; touch x #",
-)
+    "0; touch x;", ";touch x", "; touch x #", "0 ; touch x ;", "a && touch x", "a || touch x", "| touch x",
+    "|& touch x", "& touch x &", "$(touch x)", "`touch x`", "${IFS}touch${IFS}x", "$(touch${IFS}x)",
+    "$((1)); touch x", "\"; touch x; \"", "'; touch x #", "'$(touch x)'", "\\$(touch x)", "> x", ">> x", "2> x",
+    "< /dev/null > x", "<(touch x)", ">(touch x)", "\ntouch x", "\ntouch x\n", "\r\ntouch x\r\n", "\ttouch x",
+    "--help; touch x", "-c 'touch x'", "{touch,x}", "!touch x", "#\ntouch x", "x=1 touch x", "eval touch x",
+    "exec touch x", "../../x", "~/x", "*", "é; touch x",
+)  # fmt: skip
+CHECKPOINT = {"name": "w", "dataset": "mpii", "model": "hrnet_small", "file": "w.pth"}
+PREDICTIONS = {"name": "p", "dataset": "mpii", "box": "label", "model": "none", "file": "p.mat"}
+# Whatever dvc.yaml interpolates, with a text in its place.
 PLACES = {
-    "radius": lambda text: text,
-    "seeds": lambda text: [text],
-    "datasets": lambda text: ["mpii", text],
-    "baselines": lambda text: ["hrnet_small", text],
-    "guided": lambda text: text,
-    "ablations": lambda text: [text],
+    "radius": lambda text: {"radius": text},
+    "seeds": lambda text: {"seeds": [text]},
+    "radii": lambda text: {"radii": [3, 5, text]},
+    "datasets": lambda text: {"datasets": ["mpii", text]},
+    "radius_sweep": lambda text: {"radius_sweep": [text]},
+    "radius_only": lambda text: {"radius_only": [text]},
+    "ablation_datasets": lambda text: {"ablation_datasets": [text]},
+    "baselines": lambda text: {"baselines": ["hrnet_small", text]},
+    "guided": lambda text: {"guided": text},
+    "ablations": lambda text: {"ablations": [text]},
+    "checkpoints": lambda text: {"checkpoints": [CHECKPOINT | {"name": text}]},
+    "checkpoints.0.dataset": lambda text: {"checkpoints": [CHECKPOINT | {"dataset": text}]},
+    "checkpoints.0.model": lambda text: {"checkpoints": [CHECKPOINT | {"model": text}]},
+    "predictions": lambda text: {"predictions": [PREDICTIONS | {"name": text}]},
+    "predictions.0.dataset": lambda text: {"predictions": [PREDICTIONS | {"dataset": text}]},
 }
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
 
 
 def test_no_command_carries_a_value():
@@ -37,10 +54,37 @@ def test_no_command_carries_a_value():
 
 
 @pytest.mark.parametrize("key", PLACES)
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_value_is_refused_by_name(tmp_path, key, text):
-    with pytest.raises(params.ParamsError, match=rf"params\.yaml: {key}"):
-        params.load(write_params(tmp_path / "params.yaml", {key: PLACES[key](text)}))
+def test_40_hostile_values_are_refused(demo, key):
+    assert len(set(HOSTILE)) == 40
+    for text in HOSTILE:
+        with pytest.raises(ValidationError) as refused:
+            params.Params.model_validate_json(json.dumps(demo | PLACES[key](text)))
+        places = [".".join(map(str, error["loc"])) for error in refused.value.errors()]
+        assert any(place.startswith(key) for place in places), places
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_hostile_value_is_refused_in_a_sentence(tmp_path, key):
+    with pytest.raises(params.ParamsError, match=rf"params\.yaml: {key}") as refused:
+        params.load(write_params(tmp_path / "params.yaml", PLACES[key](HOSTILE[0])))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["seeds", "baselines", "ablations"])
+def test_40_hostile_values_change_no_command_that_dvc_would_run(tmp_path, demo, key):
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    plain = {stage["cmd"] for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()}
+    texts = list(HOSTILE)
+    values = demo | {"radius": texts[0], "guided": texts[1], "datasets": ["mpii"], "radius_only": texts[2:3]}
+    values |= {"ablations": ["no_seg_loss"], "ablation_datasets": ["mpii"], key: texts}
+    if key == "seeds":
+        values["checkpoints"] = [CHECKPOINT | {"file": text} for text in texts]
+        values["predictions"] = [PREDICTIONS | {"name": text, "file": text} for text in texts]
+    (tmp_path / "params.yaml").write_text(json.dumps(values))
+    stages = list(stages_of(tmp_path))
+    assert {stage.cmd for stage in stages} <= plain
+    assert len(stages) > 40
+    assert not (tmp_path / "x").exists()
 
 
 def test_dvc_runs_no_hostile_value(tmp_path):

@@ -58,7 +58,7 @@ def of_values(content: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = list(_places(content))
         if not places:
-            return rng.choice(HOSTILE)
+            return _hostile(rng)
         inside, key = rng.choice(places)
         match rng.randrange(6):
             case 0:
@@ -69,12 +69,18 @@ def of_values(content: Any, rng: random.Random) -> Any:
                 other, there = rng.choice(places)
                 inside[key] = copy.deepcopy(other[there]) if there in _keys(other) else None
             case 3 if isinstance(inside[key], int | float) and not isinstance(inside[key], bool):
-                inside[key] = inside[key] * rng.choice((-1, 0, 2, 0.5, 1e6, 10**30))
+                factor = rng.choice((-1, 0, 2, 10**30, 0.5, 1e6))
+                inside[key] = factor if abs(inside[key]) > 1e300 else inside[key] * factor
             case 4 if isinstance(inside, dict):
-                inside[rng.choice(("", "x", "id", "__class__"))] = rng.choice(HOSTILE)
+                inside[rng.choice(("", "x", "id", "__class__"))] = _hostile(rng)
             case _:
-                inside[key] = rng.choice(HOSTILE)
+                inside[key] = _hostile(rng)
     return content
+
+
+def _hostile(rng: random.Random) -> Any:
+    # Not the very list that stands in HOSTILE: the next change may be to it.
+    return copy.deepcopy(rng.choice(HOSTILE))
 
 
 def _places(content: Any) -> Any:
