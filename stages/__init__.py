@@ -88,7 +88,8 @@ def end_with_dvc() -> None:
         above.append(pid)
     if not above:
         return
-    if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python", b"parsl")):
+    # Else it is the process to which the kernel gives orphans.
+    if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python", b"parsl", b"slurmstepd")):
         raise SystemExit("the DVC that started this stage is gone")
     poll = select.poll()
     for pid in above:
