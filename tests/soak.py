@@ -1,7 +1,7 @@
 """python -m tests.soak [--kills 50] [--seed N]: the whole pipeline, killed again and again, ends in the same bytes.
 
 A small pipeline runs once undisturbed, in a clone. In another clone it is killed by SIGKILL, each stage in turn and at
-a random moment of the time that it took undisturbed, or while DVC looks around before it: the stage alone, as the
+a random moment of the time that it took undisturbed, or while DVC looks around after it: the stage alone, as the
 kernel does when memory is short, DVC alone, or both and all of their workers, as a power cut does. Started again each
 time, it must end, and every output and dvc.lock must be what they are undisturbed.
 """
@@ -40,9 +40,10 @@ PATIENCE = 1800
 class Repro:
     """`dvc repro` at work, with all that it starts in a process group of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *options: str):
+        command = [sys.executable, "-u", "-m", "dvc", "repro", *options]
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "dvc", "repro"], cwd=folder, env=environment() | {"PYTHONUNBUFFERED": "1"},
+            command, cwd=folder, env=environment() | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         self.lines: list[str] = []
@@ -129,33 +130,40 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def disturbed(folder: Path, times: dict[str, float], kills: int, rng: random.Random) -> Counter[str]:
-    """Kill it so many times, then let it end; how often each stage was killed."""
-    due = [list(times)[n * len(times) // kills] for n in range(kills)]
-    killed: Counter[str] = Counter()
+    """Kill it so many times, and let it end when all stages have had their share; how often each was killed."""
+    order, killed, options = list(times), Counter[str](), []
+    due = [order[n * len(order) // kills] for n in range(kills)]
     while due:
-        repro, stage = Repro(folder), None
+        repro, stage = Repro(folder, *options), None
         try:
-            while stage != due[0]:
+            while stage is None or order.index(stage) < order.index(due[0]):
                 stage = repro.next_stage(PATIENCE)
                 if stage is None:
-                    if repro.end():
-                        sys.exit("".join(repro.lines) + "it failed, and nobody had killed it")
-                    # All is done already: the last one was too short to be met.
-                    return killed
-                if stage in times and list(times).index(stage) > list(times).index(due[0]):
-                    due = [name for name in due if name != due[0]] or [stage]
+                    break
+            if stage is None:
+                if repro.end():
+                    sys.exit("".join(repro.lines) + "it failed, and nobody had killed it")
+                # Some stages ended before their time came: all of them once more, for those kills that are left.
+                options = ["--force"]
+                due = [order[n * len(order) // len(due)] for n in range(len(due))]
+                continue
             until = time.monotonic() + rng.uniform(0, times[stage])
-            current: str | None = stage
-            while current is not None and (left := until - time.monotonic()) > 0:
+            while (left := until - time.monotonic()) > 0:
                 try:
-                    current = repro.next_stage(left)
-                    stage = current or stage
+                    after = repro.next_stage(left)
                 except queue.Empty:
                     break
+                if after is None:
+                    break
+                stage = after
             whom = rng.choice(WHOM)
-            if current is not None and repro.kill(whom, stage):
+            if repro.process.poll() is None and repro.kill(whom, stage):
                 killed[stage] += 1
                 due.pop(0)
+                options = []
+                if not due and killed.total() < 2 * kills:
+                    # Those that nobody met have their turn, whatever it was asked for.
+                    due, options = [name for name in order if not killed[name]], ["--force"]
                 print(f"{killed.total():3} {stage}: {whom} killed", flush=True)
         finally:
             repro.end()
