@@ -74,7 +74,9 @@ def mermaid(stages: Graph) -> Iterator[str]:
         yield "  end"
     yield from (f"  {line}" for line in _boxes(stages, ""))
     yield from (f"  {_id(maker)} --> {_id(user)}" for maker, user in stages.needed())
-    yield from (f"  {CODE} -.-> {_id(node)}" for node in sorted(stages.items) if node[1] == "download")
+    yield from (
+        f"  {CODE} -.-> {_id(node)}" for node in sorted(stages.items) if node[1].startswith("download")
+    )
 
 
 def _boxes(stages: Graph, dataset: str) -> Iterator[str]:

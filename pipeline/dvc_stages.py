@@ -23,6 +23,9 @@ def _stages(params: Params) -> Iterator[tuple[str, tuple[str, ...]]]:
         for radius in params.radii_on(dataset):
             kind = "sweep" if dataset in params.radius_sweep else "radius"
             yield f"targets_{kind}@{dataset}-{radius}", (dataset, str(radius))
+    for dataset in params.labels_only:
+        yield f"download_labels@{dataset}", (dataset,)
+        yield f"prepare_labels@{dataset}", (dataset,)
     for run in named_by(params):
         if run.checkpoint is None:
             for stage in ("train", "evaluate"):

@@ -239,7 +239,8 @@ class Params(Group):
     radius: Radius
     radii: tuple[Radius, Radius, Radius]
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    datasets: Annotated[list[DatasetName], Field(min_length=1)]
+    datasets: list[DatasetName]
+    labels_only: list[DatasetName]
     radius_sweep: list[DatasetName]
     radius_only: list[DatasetName]
     baselines: Annotated[list[BaselineName], Field(min_length=1)]
@@ -264,7 +265,7 @@ class Params(Group):
 
     @model_validator(mode="after")
     def _lists_agree(self) -> Self:
-        lists = "seeds datasets radius_sweep radius_only baselines ablations ablation_datasets"
+        lists = "seeds datasets labels_only radius_sweep radius_only baselines ablations ablation_datasets"
         for key in lists.split():
             values = getattr(self, key)
             if len(set(values)) != len(values):
@@ -277,12 +278,25 @@ class Params(Group):
                 f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
                 f"radius_only {self.radius_only} name together"
             )
+        if not self.measured:
+            raise ValueError("datasets: names none, and neither does labels_only; name at least one")
+        for name in self.labels_only:
+            if name in self.datasets:
+                raise ValueError(
+                    f"labels_only: {name} is in datasets too, whose images are there; name it once"
+                )
+            if DATASETS[name].PREDICTIONS is None:
+                known = ", ".join(known for known, each in DATASETS.items() if each.PREDICTIONS)
+                raise ValueError(
+                    f"labels_only: {name}'s labels do not come apart from its images, only those of {known} do"
+                )
         names: list[tuple[str, str]] = []
         given: list[tuple[str, list[Checkpoint] | list[Predictions]]]
         given = [("checkpoints", self.checkpoints), ("predictions", self.predictions)]
         for key, files in given:
+            there = self.datasets if key == "checkpoints" else self.measured
             for file in files:
-                if file.dataset not in self.datasets:
+                if file.dataset not in there:
                     raise ValueError(f"{key}: {file.name} needs {file.dataset} in datasets")
             names += [(file.dataset, file.name) for file in files]
             if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
@@ -318,6 +332,11 @@ class Params(Group):
                 f"name numbers of finished epochs below it, or []"
             )
         return self
+
+    @property
+    def measured(self) -> list[str]:
+        """The datasets that something may be measured on: those trained on, and those of labels alone."""
+        return [*self.datasets, *self.labels_only]
 
     def is_guided_itself(self, ablation: str) -> bool:
         """Whether an ablation changes nothing: where stages have one module, the last is every one."""

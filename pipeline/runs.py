@@ -223,8 +223,8 @@ def _load(model: type[_Model], path: Path, remedy: str) -> _Model:
 
 def named_by(params: Params) -> Iterator[Run]:
     """Every run that the parameters name, in the order of the report."""
-    for dataset in params.datasets:
-        for seed in params.seeds:
+    for dataset in params.measured:
+        for seed in params.seeds if dataset in params.datasets else ():
             for model in params.baselines:
                 network, size = sized(model)
                 yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)

@@ -188,7 +188,7 @@ class Trace:
     def _within(self, stage: Stage) -> Iterator[str]:
         """What is in the files that a stage wrote, as far as it concerns the cell."""
         kind, arguments = stage.name.partition("@")[0], self.arguments.get(stage.name, ())
-        if kind == "download":
+        if kind in ("download", "download_labels"):
             yield from self._archives(*arguments)
         elif kind.startswith("evaluate_"):
             folder = next(item.path for item in stage.outputs)

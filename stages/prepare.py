@@ -1,13 +1,17 @@
-"""Turn a dataset's labels into the tables of people, and check every image that they need."""
+"""Turn a dataset's labels into the tables of people, and check every image that they need, where any is there."""
 
 from pipeline import params, paths
-from pipeline.datasets.prepare import prepare as prepare_people
+from pipeline.datasets import prepare as people
 from stages import main
 
 
 def prepare(dataset: str) -> None:
     p = params.load()
-    prepare_people(dataset, p.data, p.input.size, paths.project_root(), paths.people(dataset))
+    root, out = paths.project_root(), paths.people(dataset)
+    if dataset in p.labels_only:
+        people.of_labels_alone(dataset, p.data, root, out)
+    else:
+        people.prepare(dataset, p.data, p.input.size, root, out)
 
 
 if __name__ == "__main__":

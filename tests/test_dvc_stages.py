@@ -163,3 +163,15 @@ def test_every_stage_of_a_matrix_has_its_arguments(tmp_path, profile, radius):
     known = dvc_stages.arguments(params.load(tmp_path / "params.yaml"))
     assert {stage.name for stage in stages_of(tmp_path) if "@" in stage.name} == known.keys()
     assert f"--weights={file}" in known["evaluate_checkpoint@checkpoint0"]
+
+
+def test_labels_alone_need_two_stages_and_no_image(tmp_path):
+    theirs = {"name": "theirs", "dataset": "mpii", "box": "label", "model": "none", "file": "theirs.h5"}
+    nothing = {"datasets": [], "radius_sweep": [], "radius_only": []}
+    changes = nothing | {"labels_only": ["mpii"], "predictions": [theirs]}
+    p = params.load(write_params(tmp_path / "params.yaml", changes))
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    known = dvc_stages.arguments(p)
+    assert {stage.name for stage in stages_of(tmp_path) if "@" in stage.name} == known.keys()
+    names = {"download_labels@mpii", "prepare_labels@mpii", "evaluate_predictions@predictions0"}
+    assert known.keys() == names

@@ -41,6 +41,8 @@ def changed(tmp_path):
         ("datasets", ["mpii", "aic"], r"datasets\.1: 'aic' is none of mpii, coco, lspet$"),
         ("radius_only", ["mpii", "coco"], "radius_sweep and radius_only both name"),
         ("radius_only", [], r"datasets: \['mpii', 'coco'\] must be exactly"),
+        ("labels_only", ["mpii"], "labels_only: mpii is in datasets too"),
+        ("labels_only", ["lspet"], "labels_only: lspet's labels do not come apart .* those of mpii do"),
         ("baselines", ["hrnet_w32"], "baselines: must name hrnet_small"),
         ("ablations", ["no_sgm"], r"ablations\.0: "),
         ("train.epochs", -1, r"train\.epochs: "),
@@ -175,6 +177,21 @@ def test_the_sweep_is_the_three_radii_and_radius_each_once(changed, tmp_path):
     assert p.radii_on("mpii") == [1.5, 2.5, 3.5, 4.5]
     names = [run.name for run in named_by(p) if run.radius]
     assert names == [f"sg_hrnet_small-r{r}-s0" for r in ("1.5", "2.5", "3.5", "4.5", "3.5")]
+
+
+NOTHING_TRAINS = {"datasets": [], "radius_sweep": [], "radius_only": []}
+
+
+def test_of_labels_alone_predictions_are_the_only_runs(tmp_path):
+    path = tmp_path / "params.yaml"
+    file = {"name": "theirs", "dataset": "mpii", "box": "label", "model": "none", "file": "a.h5"}
+    p = params.load(write_params(path, NOTHING_TRAINS | {"labels_only": ["mpii"], "predictions": [file]}))
+    assert [run.name for run in named_by(p)] == ["theirs"] and p.measured == ["mpii"]
+    weights = {"name": "w", "dataset": "mpii", "model": "hrnet_w32", "file": "w.pth"}
+    with pytest.raises(params.ParamsError, match="checkpoints: w needs mpii in datasets"):
+        params.load(write_params(path, NOTHING_TRAINS | {"labels_only": ["mpii"], "checkpoints": [weights]}))
+    with pytest.raises(params.ParamsError, match="datasets: names none, and neither does labels_only"):
+        params.load(write_params(path, NOTHING_TRAINS))
 
 
 def test_ablations_run_on_the_datasets_that_are_named(tmp_path):

@@ -13,13 +13,26 @@ from pipeline.metrics import Array, Metric
 from pipeline.people import People, Split
 
 
-class Dataset(Protocol):
-    """What a module of `formats` holds.
+class Source(Protocol):
+    """What is fetched of a dataset, and read.
+
+    people: label files and the input's (height, width) -> the tables of the splits; raises LabelError.
+    LABELLED_IMAGES: label files -> names of the images worth keeping of a tar, which is converted; or None.
+    """
+
+    @property
+    def ARCHIVES(self) -> tuple[Archive, ...]: ...
+    @property
+    def LABELLED_IMAGES(self) -> Callable[[ImageStore], set[str]] | None: ...
+    @property
+    def people(self) -> Callable[[ImageStore, tuple[int, int]], dict[str, Split]]: ...
+
+
+class Dataset(Source, Protocol):
+    """What a module of `formats` holds, besides a source, of both splits.
 
     TITLE: what people call the dataset. PEOPLE: the full dataset's known numbers of people (train, val).
-    people: label files and the input's (height, width) -> the tables of both splits; raises LabelError.
     SQUARE_CROPS: whether a person's crop is a square whatever the input's shape, whose width the input takes.
-    LABELLED_IMAGES: label files -> names of the images worth keeping of a tar, which is converted; or None.
     DETECTIONS: a detector's file, val_annotations.json's content and the input's (height, width) -> people and
     box scores (N,); None where the metric knows labelled boxes alone.
     EXPORT: validation people and image_xy (N, K, 2) -> further files of predictions by name; or None.
@@ -35,11 +48,7 @@ class Dataset(Protocol):
     @property
     def METRIC(self) -> Metric: ...
     @property
-    def ARCHIVES(self) -> tuple[Archive, ...]: ...
-    @property
     def SQUARE_CROPS(self) -> bool: ...
-    @property
-    def LABELLED_IMAGES(self) -> Callable[[ImageStore], set[str]] | None: ...
     @property
     def DETECTIONS(
         self,
@@ -48,8 +57,6 @@ class Dataset(Protocol):
     def EXPORT(self) -> Callable[[People, Array], dict[str, bytes]] | None: ...
     @property
     def PREDICTIONS(self) -> Files | None: ...
-    @property
-    def people(self) -> Callable[[ImageStore, tuple[int, int]], dict[str, Split]]: ...
 
 
 DATASETS: dict[str, Dataset] = {"mpii": mpii, "coco": coco, "lspet": lspet}

@@ -1,4 +1,4 @@
-"""How predictions made elsewhere are written for a dataset, and whom they are of."""
+"""How predictions made elsewhere are written for a dataset, whom they are of, and what they can do with alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipeline.arrays import Array
 from pipeline.datasets.archive import Archive
-from pipeline.people import People
+from pipeline.datasets.store import ImageStore
+from pipeline.people import People, Split
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,18 @@ class Files:
     archive: Archive
     order: Callable[[bytes], Array]
     people: Callable[[bytes], People]
+
+
+@dataclass(frozen=True)
+class LabelsAlone:
+    """What is fetched of a dataset, and read, where its validation people's labels are enough: one file."""
+
+    own: Files
+    LABELLED_IMAGES: None = None
+
+    @property
+    def ARCHIVES(self) -> tuple[Archive, ...]:
+        return (self.own.archive,)
+
+    def people(self, labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
+        return {"val": Split(self.own.people(labels.read(self.own.archive.name)), {})}

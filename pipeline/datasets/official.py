@@ -4,7 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from pipeline.datasets import Dataset, transfer
+from pipeline.datasets import Source, transfer
 from pipeline.datasets.archive import Archive, ArchiveError
 from pipeline.datasets.ledger import Entry, Ledger, hashes, packed_entry
 from pipeline.datasets.pins import Pins
@@ -13,7 +13,7 @@ from pipeline.datasets.store import StoreError
 from pipeline.people import LabelError
 
 
-def fetch(name: str, dataset: Dataset, root: Path, home: Path, ledger: Ledger) -> list[Place]:
+def fetch(name: str, dataset: Source, root: Path, home: Path, ledger: Ledger) -> list[Place]:
     """The places of a dataset's archives, downloaded to `home` where they are not there yet.
 
     Raises TransferError, and ArchiveError for an archive that is not what it should be.
@@ -44,7 +44,7 @@ class _Removed(ArchiveError):
     """An archive that was fetched, was wrong, and is no longer there."""
 
 
-def _places(dataset: Dataset, home: Path, ledger: Ledger, pins: Pins) -> list[Place]:
+def _places(dataset: Source, home: Path, ledger: Ledger, pins: Pins) -> list[Place]:
     places: list[Place] = []
     for archive in dataset.ARCHIVES:
         path, pinned = home / archive.name, pins.get(archive)

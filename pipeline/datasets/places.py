@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.datasets import Dataset, apart, tar, transfer
+from pipeline.datasets import Source, apart, tar, transfer
 from pipeline.datasets.archive import Archive, ArchiveError
 from pipeline.datasets.ledger import Entry, Ledger, hashes, label_files
 from pipeline.datasets.store import MAX_IMAGE, MAX_LABELS, FolderPart, ImageStore, ZipPart
@@ -89,12 +89,12 @@ def opened(archive: Archive, path: Path, ledger: Ledger, whole: bool) -> ZipPart
     return store
 
 
-def last_labels(dataset: Dataset) -> Archive | None:
+def last_labels(dataset: Source) -> Archive | None:
     """The archive with which all of a dataset's labels are there."""
     return next((archive for archive in reversed(dataset.ARCHIVES) if archive.files), None)
 
 
-def check_labels(places: Sequence[Place], dataset: Dataset, ledger: Ledger) -> None:
+def check_labels(places: Sequence[Place], dataset: Source, ledger: Ledger) -> None:
     """Raise ValueError for labels that cannot be parsed: recorded, they would make DVC refuse the right ones."""
     files = [file for place in places for file in place.labels]
     if not all(ledger.get(file).get("parsed") for file in files):

@@ -45,6 +45,23 @@ def prepare(dataset: str, data: Data, input_size: tuple[int, int], root: Path, o
         if parsed.clusters:
             _write(out / f"{split}_clusters.json", parsed.clusters, indent=None)
         rows[split] = _summary(people, known, parsed, bad)
+    return _summarised(dataset, data, rows, out)
+
+
+def of_labels_alone(dataset: str, data: Data, root: Path, out: Path) -> dict[str, Any]:
+    """As `prepare`, of the validation people alone, whose labels are all there is: no image is looked for."""
+    labels = sources.open_labels(dataset, data, root)
+    parsed = sources.source(dataset, labels_only=True).people(labels, (0, 0))["val"]
+    if len(parsed.people) == 0:
+        raise ValueError(f"{dataset}: no person of the val split has a label")
+    out.mkdir(parents=True, exist_ok=True)
+    parsed.people.save(out / "val.npz")
+    rows = {"val": _summary(parsed.people, DATASETS[dataset].PEOPLE[1], parsed, {})}
+    print(f"{dataset}: labels alone, without images; predictions made elsewhere are measured on them")
+    return _summarised(dataset, data, rows, out)
+
+
+def _summarised(dataset: str, data: Data, rows: dict[str, dict[str, Any]], out: Path) -> dict[str, Any]:
     source = sources.source_kind(data)
     whole = source != "demo" and all(is_whole(row) for row in rows.values())
     summary = {"dataset": dataset, "source": source, "splits": rows, "full_size": whole}

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import code, paths
-from pipeline.datasets import DATASETS, Dataset, official
+from pipeline.datasets import DATASETS, Dataset, Source, official
 from pipeline.datasets.archive import Archive, ArchiveError, MissingArchive
+from pipeline.datasets.elsewhere import LabelsAlone
 from pipeline.datasets.ledger import Ledger, label_files, packed_entry, unpacked_entry
 from pipeline.datasets.places import (
     Place,
@@ -28,13 +29,15 @@ from pipeline.files import lock
 from pipeline.params import Data, Demo
 
 
-def fetch(dataset: str, data: Data, root: Path) -> dict[str, Any]:
+def fetch(dataset: str, data: Data, root: Path, labels_only: bool = False) -> dict[str, Any]:
     """Find, download or generate a dataset's archives and verify them; returns the manifest.
 
-    root: the project's folder. Raises ArchiveError, MissingArchive, StoreError, LabelError, TransferError.
+    root: the project's folder. labels_only: the file alone that names and labels the validation people. Raises
+    ArchiveError, MissingArchive, StoreError, LabelError, TransferError.
     """
-    places = _find(dataset, data, root)
-    return {"source": source_kind(data), "archives": [place.entry for place in places]}
+    places = _find(dataset, data, root, labels_only)
+    manifest = {"source": source_kind(data), "archives": [place.entry for place in places]}
+    return manifest | ({"labels_only": True} if labels_only else {})
 
 
 def open_images(dataset: str, data: Data, root: Path) -> ImageStore:
@@ -59,23 +62,34 @@ def source_kind(data: Data) -> str:
 
 
 def _as_recorded(dataset: str, data: Data, root: Path) -> list[Place]:
-    places = _find(dataset, data, root)
     try:
         recorded = json.loads(paths.manifest(dataset).read_text())
     except FileNotFoundError:
-        return places
+        return _find(dataset, data, root)
+    labels_only = recorded.get("labels_only", False)
+    places = _find(dataset, data, root, labels_only)
     expected = {entry["name"]: entry for entry in recorded["archives"]}
     for place in places:
         if place.entry != expected.get(place.archive.name):
             raise ArchiveError(
                 f"{place.path} is not the {place.archive.name} that {paths.manifest(dataset)} records; "
-                f"`dvc repro --force download@{dataset}` takes it as it is now"
+                f"`dvc repro --force download{'_labels' * labels_only}@{dataset}` takes it as it is now"
             )
     return places
 
 
-def _find(dataset: str, data: Data, root: Path) -> list[Place]:
+def source(dataset: str, labels_only: bool = False) -> Source:
+    """What is fetched of a dataset, and read; raises ArchiveError where its labels do not come alone."""
     module = entry(dataset)
+    if not labels_only:
+        return module
+    if module.PREDICTIONS is None:
+        raise ArchiveError(f"{dataset}'s labels do not come apart from its images")
+    return LabelsAlone(module.PREDICTIONS)
+
+
+def _find(dataset: str, data: Data, root: Path, labels_only: bool = False) -> list[Place]:
+    module = source(dataset, labels_only)
     home = root / "data" / "archives" / dataset
     home.mkdir(parents=True, exist_ok=True)
     # Ranks, queued experiments and stages may all ask at once; one fetches, the others find it done.

@@ -12,11 +12,9 @@ from pipeline.report import paper
 from pipeline.report.paper import Line, Sheet
 from pipeline.report.results import Estimate, Results
 from pipeline.report.tables.forms import Cell, csv_text, fixed, printed
-from pipeline.report.tables.rows import words
+from pipeline.report.tables.rows import apart, network_of, settled, words
 
 TITLE = "Parameters and multiplications of every network of the tables, counted, beside the reported ones"
-# Percent: a network with parameters further from the reported ones says so.
-APART = 3.0
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,11 @@ class Cost:
 
     @property
     def apart(self) -> float | None:
-        """Percent by which the counted parameters differ from the reported ones."""
-        known = self.line.params if self.line else None
-        return None if known is None else 100 * (self.params / known - 1)
+        return apart(self.network, self.params, self.line)
 
     @property
     def remark(self) -> str:
-        """What is to be said of a row: whose parameters differ, and what is not as in a network's own paper."""
-        apart = self.apart
-        said = [] if apart is None or abs(apart) <= APART else [f"Parameters differ by {apart:+.1f}%."]
-        return " ".join([*said, NETWORKS[self.network].settled]).strip()
+        return settled(self.network, self.params, self.line)
 
 
 def make(results: Results) -> list[Cost]:
@@ -103,10 +96,7 @@ def _own(
     """The paper's rows of a network with their input sizes; where none is named, the one that the GFLOPs speak for."""
     rows = []
     for line in sheet.lines:
-        # A row names its very network, or the one whose own row it is.
-        first = next((key for key, network in NETWORKS.items() if network.row == line.kind), None)
-        its = line.model or (line.key if line.key in NETWORKS else first)
-        if its != name or line.gflops is None:
+        if network_of(line) != name or line.gflops is None:
             continue
         gflops = line.gflops
 

@@ -90,7 +90,7 @@ class _Crate:
         """A stage that DVC has recorded."""
         read = [self._item(item) for item in stage.data]
         wrote = [self._item(item) for item in stage.outputs]
-        if stage.name.startswith("download@"):
+        if stage.name.partition("@")[0] in ("download", "download_labels"):
             (read, wrote)[self.params.data.source == "demo"].extend(self._archives(stage))
         arguments = " ".join(_named(argument) for argument in self.arguments.get(stage.name, ()))
         command = f"{stage.command} {arguments}".strip()

@@ -59,7 +59,7 @@ def summary(results: Results) -> dict[str, dict[str, Any]]:
     name of its configuration, which is the same whatever `radius` is.
     """
     content: dict[str, dict[str, Any]] = {}
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         metric, guided = DATASETS[dataset].METRIC, results.guided(dataset)
         for box in metric.boxes:
             scores = {group.run.configuration: results.values(group, box) for group in results.of(dataset)}
@@ -122,7 +122,7 @@ def render(
         },
         clusterings=[
             (DATASETS[name].TITLE, clustering)
-            for name in results.params.datasets
+            for name in results.params.measured
             if (clustering := results.clustering(name)) is not None
         ],
         difference=_difference,
@@ -159,7 +159,7 @@ def _partial(results: Results) -> str:
 def _headlines(results: Results) -> list[dict[str, Any]]:
     """For each dataset and kind of box: the guided network against its backbone, the page's first answer."""
     lines = []
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         pair, metric = results.pair(dataset), DATASETS[dataset].METRIC
         for box in metric.boxes if pair else ():
             estimates = [results.estimates(group, box) for group in pair or ()]

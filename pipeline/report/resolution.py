@@ -50,7 +50,7 @@ class Resolution:
 def make(results: Results) -> list[Resolution]:
     """One for each dataset and kind of box in which at least two rows are measured on all its real people."""
     resolutions = []
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         groups = [group for group in results.of(dataset) if group.full_size]
         for box in groups[0].metric.boxes if groups else ():
             main, metric = groups[0].metric.main, groups[0].metric

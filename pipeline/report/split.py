@@ -26,7 +26,7 @@ class Step:
 
 def steps(results: Results) -> list[Step]:
     """Of each dataset on which a network between the backbone and the guided one was measured; labelled boxes."""
-    return [step for dataset in results.params.datasets for step in _of(results, dataset)]
+    return [step for dataset in results.params.measured for step in _of(results, dataset)]
 
 
 def _of(results: Results, dataset: str) -> Iterator[Step]:

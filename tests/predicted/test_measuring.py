@@ -46,6 +46,31 @@ def test_labels_alone_are_enough(place, validation, predictions, capsys):
     assert "95% interval on 400 people in 400 images" in capsys.readouterr().out
 
 
+def test_labels_alone_go_through_the_stages(place, validation, predictions):
+    from stages import download, evaluate, prepare
+
+    entry = {"name": "theirs", "dataset": "mpii", "box": "label", "model": "none", "file": "a.h5"}
+    nothing = {"datasets": [], "radius_sweep": [], "radius_only": [], "data.source": "archives"}
+    changes = nothing | {"labels_only": ["mpii"], "predictions": [entry], "report.resamples": 40}
+    expected = _measure(write_h5(place / "a.h5", predictions + 1))[0].scores
+    write_params(place / "params.yaml", changes)
+    (place / "archives").mkdir()
+    label_file = place / "archives" / "detections.mat"
+    label_file.write_bytes((place / "data" / "archives" / "mpii" / "detections.mat").read_bytes())
+    download.download("mpii")
+    prepare.prepare("mpii")
+    summary = json.loads((place / "data" / "mpii" / "people" / "summary.json").read_text())
+    assert (summary["splits"]["val"]["people"], summary["full_size"]) == (PEOPLE, False)
+    arguments = ("--box", "label", "--model", "none", "--name", "theirs")
+    evaluate.evaluate("--predictions", "a.h5", "--dataset", "mpii", *arguments)
+    evaluation = runs.Evaluation.load(place / "results" / "mpii" / "theirs" / "metrics.json")
+    assert evaluation.scores == expected and evaluation.people == len(validation[0])
+    # Another file than the recorded one is not read, and the stage to run again is named.
+    label_file.write_bytes(detections_mat(validation[0].select(np.arange(5))))
+    with pytest.raises(ValueError, match="--force download_labels@mpii"):
+        _measure(place / "a.h5")
+
+
 def test_a_mat_file_is_measured_alike_and_says_whose_its_rows_are(place, validation, predictions):
     people, _ = validation
     expected = _measure(write_h5(place / "a.h5", predictions + 1))[0].scores

@@ -51,7 +51,7 @@ _OF_SEVERAL = ("larger_gain",)
 def judge(results: Results) -> list[Claim]:
     """Every claim, in the paper's order; where a dataset is measured that the paper does not use, those that its
     metric can tell of once more for it."""
-    own = [name for name in results.params.datasets if name not in paper.datasets()]
+    own = [name for name in results.params.measured if name not in paper.datasets()]
     claims = []
     for dataset in ("", *own):
         for part in paper.parts():

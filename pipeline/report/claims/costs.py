@@ -47,7 +47,7 @@ def _complexity(results: Results, part: Part) -> tuple[list[dict[str, float]], s
     models = [sheet.line(key).model for key in (part.row, part.other)]
     size = tuple(paper.protocol()["input.size"])
     if results.params.guided == models[0] and results.params.input.size == size:
-        for dataset in (part.dataset, *results.params.datasets):
+        for dataset in (part.dataset, *results.params.measured):
             if (pair := results.pair(dataset)) is not None:
                 facts = [{"params": g.first.params or 0, "gflops": g.first.gflops or 0.0} for g in pair]
                 return facts, f"the networks trained on {DATASETS[dataset].TITLE}"

@@ -182,7 +182,7 @@ def _percent(share: float | None) -> float:
 def differences(results: Results) -> Sketches:
     """The guided network minus its backbone, as finely as the metric allows."""
     drawn: list[tuple[str, str, dict[str, Estimate]]] = []
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         pair = results.pair(dataset)
         if pair is None:
             continue
@@ -220,7 +220,7 @@ def differences(results: Results) -> Sketches:
 
 def curves(results: Results, columns: Columns) -> Sketches:
     """PCKh over the threshold, where that is the metric."""
-    metrics = {dataset: DATASETS[dataset].METRIC for dataset in results.params.datasets}
+    metrics = {dataset: DATASETS[dataset].METRIC for dataset in results.params.measured}
     pckh = {dataset: metric for dataset, metric in metrics.items() if isinstance(metric, PCKh)}
     shown = {dataset: metric for dataset, metric in pckh.items() if results.guided(dataset)}
     if not shown:

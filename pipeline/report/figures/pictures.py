@@ -22,7 +22,7 @@ def predictions(results: Results) -> Sketches:
     """Both networks' predictions on the same people."""
     import matplotlib.pyplot as plt
 
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         groups = [
             group for group in (results.baseline(dataset), results.guided(dataset)) if group is not None
         ]
@@ -55,7 +55,7 @@ def predictions(results: Results) -> Sketches:
 
 def attention(results: Results) -> Sketches:
     """The guided network's four maps, and what they leave of the input."""
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         group = results.guided(dataset)
         examples = None if group is None else group.examples()
         if group is None or examples is None or "maps_B4hw" not in examples:

@@ -142,7 +142,7 @@ def _histories(
     results: Results, names: tuple[str, ...], kind: str = "step"
 ) -> "list[tuple[Group, pd.DataFrame]]":
     """The guided groups with the history of their first seed, where it has these columns."""
-    groups = [results.guided(dataset) for dataset in results.params.datasets]
+    groups = [results.guided(dataset) for dataset in results.params.measured]
     histories = [(group, group.history()) for group in groups if group is not None]
     return [(group, rows) for group, rows in histories if all(len(_series(rows, n, kind)[0]) for n in names)]
 

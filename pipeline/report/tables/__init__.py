@@ -63,7 +63,7 @@ def _own(results: Results, dataset: str) -> Table:
 def _ablations(results: Results) -> Table:
     rows: list[Row] = []
     groups: list[Group] = []
-    for dataset in results.params.datasets:
+    for dataset in results.params.measured:
         ablations = [group for group in results.of(dataset) if group.run.ablation]
         guided, baseline = results.guided(dataset), results.baseline(dataset)
         if not ablations or guided is None:
@@ -93,14 +93,18 @@ def left_out(results: Results) -> list[str]:
     """What these parameters leave out of the report, each with the parameter that adds it."""
     params, missing = results.params, []
     for name, dataset in DATASETS.items():
-        if name not in params.datasets:
+        if name in params.labels_only:
+            missing.append(
+                f"{dataset.TITLE}: trained on, where `{name}` is in `datasets`, not in `labels_only`."
+            )
+        elif name not in params.datasets:
             lists = "`radius_sweep`" if sweeps(name) else "`radius_only`"
             missing.append(f"{dataset.TITLE}: add `{name}` to `datasets` and to {lists}.")
         elif sweeps(name) and name not in params.radius_sweep:
             missing.append(
                 f"The radii of {dataset.TITLE}: move `{name}` from `radius_only` to `radius_sweep`."
             )
-    for name in params.datasets:
+    for name in params.measured:
         groups = results.of(name)
         missing += [
             f"{DATASETS[name].TITLE} with {words(box)} boxes: name the detector's file in `evaluate.detections`."

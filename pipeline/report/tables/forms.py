@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 
-from pipeline.report import paper
 from pipeline.report.results import Estimate
 from pipeline.report.tables import Table
 from pipeline.report.tables.rows import Row, words
@@ -38,7 +37,7 @@ def to_csv(table: Table) -> str:
             line |= _cells(row, metric)
         if table.gain:
             line |= _interval("difference", row.gain)
-        lines.append({**line, "source": row.source, "notes": row.remarks})
+        lines.append({**line, "source": row.source, "notes": " ".join(row.remarks)})
     return csv_text(lines)
 
 
@@ -67,10 +66,11 @@ def csv_text(rows: Iterable[Mapping[str, Cell]]) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    known, numbers = paper.notes(), {note: n for n, note in enumerate(table.notes, 1)}
+    numbers: dict[str, int] = {}
     lines = []
     for row, cells in zip(table.rows, _readable(table), strict=True):
-        marks = ", ".join(str(n) for n in sorted(numbers[note] for note in row.notes))
+        said = sorted(numbers.setdefault(text, len(numbers) + 1) for text in row.remarks)
+        marks = ", ".join(map(str, said))
         lines.append([cells["Method"] + (f"<sup>{marks}</sup>" if marks else ""), *list(cells.values())[1:]])
     head = list(_readable(table)[0])
     parts = [
@@ -78,7 +78,7 @@ def to_markdown(table: Table) -> str:
         "",
         *("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)),
         "",
-        *(f"{number}. {known[note]}" for note, number in numbers.items()),
+        *(f"{number}. {text}" for text, number in numbers.items()),
     ]
     return "\n".join(parts).rstrip() + "\n"
 

@@ -9,6 +9,8 @@ from pipeline.report import paper
 from pipeline.report.paper import Line
 from pipeline.report.results import Estimate, Group, Results
 
+# Percent: a network with parameters further from the reported ones says so.
+APART = 3.0
 WITHOUT_DETECTOR = "Not available: `evaluate.detections` names no detector's file."
 
 
@@ -17,7 +19,8 @@ class Row:
     """A row of a table, the paper's or a measured one; what is not known of it is None or empty.
 
     model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
-    a whole number. reported: the paper's values, percent; estimates: the measured ones. notes: by name.
+    a whole number. reported: the paper's values, percent; estimates: the measured ones. notes: by name. settled: in
+    what a network is not as in its own paper.
     """
 
     method: str
@@ -37,14 +40,15 @@ class Row:
     estimates: Mapping[str, Estimate] | None = None
     gain: Estimate | None = None
     notes: tuple[str, ...] = ()
+    settled: str = ""
     source: str = ""
 
     @property
-    def remarks(self) -> str:
-        """The notes in words, and why there are no numbers where there are none."""
+    def remarks(self) -> tuple[str, ...]:
+        """The notes in words, what was settled, and why there are no numbers where there are none."""
         known = paper.notes()
         missing = [WITHOUT_DETECTOR] if self.measured and self.estimates is None else []
-        return " ".join([*missing, *(known[note] for note in self.notes)])
+        return (*missing, *(known[note] for note in self.notes), *([self.settled] if self.settled else []))
 
 
 def method(group: Group) -> str:
@@ -70,6 +74,26 @@ def data_name(group: Group) -> str:
     if not group.full_size:
         return f"sample: {people} people of {name}"
     return f"{name}, {people} people"
+
+
+def settled(network: str, params: int | None, line: Line | None) -> str:
+    """What is to be said of a network's row: whose parameters differ from its line of the paper's table, and what is
+    not as in the network's own paper."""
+    off = apart(network, params, line)
+    said = [] if off is None or abs(off) <= APART else [f"Parameters differ by {off:+.1f}%."]
+    return " ".join([*said, NETWORKS[network].settled]).strip()
+
+
+def apart(network: str, params: int | None, line: Line | None) -> float | None:
+    """Percent by which a network's parameters differ from those of its own line."""
+    known = line.params if line and network == network_of(line) else None
+    return None if params is None or known is None else 100 * (params / known - 1)
+
+
+def network_of(line: Line) -> str | None:
+    """The network that a row of the paper's is of: the one that it names, or the one whose own row it is."""
+    first = next((name for name, network in NETWORKS.items() if network.row == line.kind), None)
+    return line.model or (line.key if line.key in NETWORKS else first)
 
 
 def words(box: str) -> str:
@@ -110,8 +134,11 @@ def reported(line: Line, table: str) -> Row:
     )
 
 
-def measured(group: Group, results: Results, against: Group | None = None) -> list[Row]:
-    """A group's rows: one for each kind of box, which are never mixed. against: whom `gain` compares it with.
+def measured(
+    group: Group, results: Results, against: Group | None = None, line: Line | None = None
+) -> list[Row]:
+    """A group's rows: one for each kind of box, which are never mixed. against: whom `gain` compares it with; line:
+    the paper's row under which they stand.
 
     Predictions made elsewhere have a row under their own kind alone.
     """
@@ -139,6 +166,7 @@ def measured(group: Group, results: Results, against: Group | None = None) -> li
                 seeds=len(group.runs) if facts.record.settings else None,
                 estimates=estimates,
                 gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
+                settled=settled(group.run.model, facts.params, line) if facts.params else "",
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
             )
         )
@@ -152,7 +180,7 @@ def under(name: str, lines: tuple[Line, ...], groups: list[Group], results: Resu
     for place, line in enumerate(lines):
         rows.append(reported(line, name))
         for group, its in zip(groups, places, strict=True):
-            rows += measured(group, results) if its == place else []
+            rows += measured(group, results, line=line) if its == place else []
     return tuple(rows)
 
 
