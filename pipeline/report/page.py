@@ -110,6 +110,7 @@ def render(
         reported=_reported(),
         steps=split.steps(results),
         by_number=claims_.by_number(claims),
+        basis=claims_.basis,
         titles=paper.titles(),
         counts=claims_.counts(conclusions),
         glance={

@@ -127,9 +127,9 @@ def test_a_claim_with_parts_has_one_conclusion_and_the_papers_own_figures_suppor
     assert [c.number for c in conclusions] == list(paper.titles())
     by_number = {c.number: c for c in conclusions}
     # As many parameters as printed, but more GFLOPs.
-    assert (by_number[8].verdict, by_number[8].basis) == ("contradicted", "networks and machines")
+    assert (by_number[8].verdict, by_number[8].basis) == ("contradicted", "networks as they are and machines")
     assert "GFLOPs" in by_number[8].words
-    assert by_number[5].words == "smaller than claimed (AP and AP75)"
+    assert by_number[5].words == "by its own figures: smaller than claimed (AP and AP75)"
     assert by_number[4].words == "contradicted"
     assert {c.number for c in conclusions if c.basis == "the paper's own figures"} == {2, 5}
     assert by_number[2].verdict == "supported"

@@ -132,5 +132,6 @@ def _number(value: float | None) -> str:
 
 
 def by_number(claims: Sequence[Claim]) -> dict[int, list[Claim]]:
-    """The claims' parts, by number."""
-    return {number: [claim for claim in claims if claim.number == number] for number in paper.titles()}
+    """The claims' parts, by number; first what was measured here, last what the paper's own figures tell."""
+    order = sorted(paper.titles(), key=lambda number: list(Basis).index(basis(number)))
+    return {number: [claim for claim in claims if claim.number == number] for number in order}

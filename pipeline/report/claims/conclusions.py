@@ -18,8 +18,8 @@ _NAMED = 2
 class Basis(StrEnum):
     """What a claim is judged on."""
 
-    TRAINED = "measured here"
-    NETWORKS = "networks and machines"
+    TRAINED = "networks trained here"
+    NETWORKS = "networks as they are and machines"
     FIGURES = "the paper's own figures"
 
 
@@ -51,6 +51,8 @@ class Conclusion:
             words += (
                 f" ({named if 0 < len(deciding) <= _NAMED else f'{len(deciding)} of {len(claims)} parts'})"
             )
+        if basis(first.number) == Basis.FIGURES:
+            words = f"by its own figures: {words}"
         if not first.papers:
             words = f"on {DATASETS[first.dataset].TITLE}: {words}"
         return cls(first.number, _place(first), verdict, words, basis(first.number))
