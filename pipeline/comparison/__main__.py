@@ -43,13 +43,13 @@ def rebuild(client: "MlflowClient", weights: bool = False) -> dict[str, str]:
             elif source is here:
                 print(one, flush=True)
     claims, sent = pages.verdicts(here), 0
+    configurations: dict[str, list[Tracked]] = defaultdict(list)
     for one in runs.values():
         try:
             sent += bring.bring(client, one, claims if one.source is here else None, weights)
         except Untracked as error:
             print(error, flush=True)
-    configurations: dict[str, list[Tracked]] = defaultdict(list)
-    for one in runs.values():
+            continue
         if one.results and one.run.seed is not None:
             configurations[one.configuration].append(one)
     for seeds in configurations.values():

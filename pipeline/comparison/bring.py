@@ -86,10 +86,12 @@ def bring_parent(client: "MlflowClient", seeds: Sequence[Tracked]) -> bool:
     digest = files.hash_json(sorted(_digest(one) for one in seeds))
     with store.locked():
         experiment = store.experiment_id(client, facts.experiment)
-        row = _only(client, store.rows(client, experiment, facts.key)) or _new(
-            client, experiment, first, facts
-        )
-    children = [r for one in seeds for r in store.rows(client, experiment, one.facts.key)]
+        children = [r for one in seeds for r in store.rows(client, experiment, one.facts.key)]
+        row = _only(client, store.rows(client, experiment, facts.key))
+        if row is None:
+            # As old as its first seed, so that lists by time keep the order in which they were trained.
+            began = min((child.info.start_time for child in children), default=None)
+            row = _new(client, experiment, first, facts, began)
     for child in children:
         if child.data.tags.get("mlflow.parentRunId") != row.info.run_id:
             store.set_tags(client, child.info.run_id, {"mlflow.parentRunId": row.info.run_id})
@@ -258,10 +260,16 @@ def _only(client: "MlflowClient", rows: "list[Row]") -> "Row | None":
     return rows[0] if rows else None
 
 
-def _new(client: "MlflowClient", experiment: str, one: Tracked, facts: Facts | None = None) -> "Row":
+def _new(
+    client: "MlflowClient",
+    experiment: str,
+    one: Tracked,
+    facts: Facts | None = None,
+    began: int | None = None,
+) -> "Row":
     facts = facts or one.facts
-    now = int(time.time() * 1000)
-    row = store.new_row(client, experiment, facts.name, facts.params, facts.tags, now)
+    start = int(time.time() * 1000) if began is None else began
+    row = store.new_row(client, experiment, facts.name, facts.params, facts.tags, start)
     return client.get_run(row)
 
 

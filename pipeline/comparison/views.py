@@ -50,7 +50,8 @@ def weights(dataset: str) -> View:
         _line("segmentation loss", ["loss_seg"]),
         _line("keypoint loss", ["loss_key"]),
     ]
-    return View("DWA weights by radius", _state(dataset, charts, "params.`radius` LIKE '%'"), True)
+    guided = "params.`radius` LIKE '%' AND params.`seed` LIKE '%'"
+    return View("DWA weights by radius", _state(dataset, charts, guided), True)
 
 
 def comparison(dataset: str) -> View:
@@ -65,7 +66,10 @@ def comparison(dataset: str) -> View:
 
 
 def glance(dataset: str) -> View:
-    """The list: radius, seed, final metric with its interval, rate and state."""
+    """The list: radius, seed, final metric with its interval, rate and state.
+
+    In the order of names, in which seeds follow the row above them; in that of time MLflow folds them away.
+    """
     return View("At a glance", _state(dataset, []), False)
 
 
@@ -91,7 +95,7 @@ def run_url(address: str, experiment: str, row: str) -> str:
 def _state(dataset: str, charts: Sequence[dict[str, object]], search: str = "") -> dict[str, object]:
     final = main(dataset)
     columns = [
-        *(f"params.`{key}`" for key in ("network", "radius", "seed")),
+        *(f"params.`{key}`" for key in ("radius", "seed")),
         *(f"metrics.`{key}`" for key in (final, f"{final}.low", f"{final}.high", "images_per_second")),
     ]
     state: dict[str, object] = {
