@@ -1,31 +1,38 @@
-"""python -m pipeline.predict IMAGE --run RUN [--box x,y,w,h]: a trained network on any image, as a picture.
+"""python -m pipeline.predict IMAGE... --run RUN [--box x,y,w,h | --boxes FILE]: a trained network on any images.
 
-RUN is a folder under runs/, such as coco/sg_hrnet_w32-r5-s0. The picture shows the person's skeleton in the
-image and in the crop, the heatmaps, and of a guided network its four attention maps and their product.
+RUN is a folder under runs/, such as coco/sg_hrnet_w32-r5-s0; IMAGE a file, or a folder of them. A person's picture
+shows the skeleton in the image and in the crop, the heatmaps, and of a guided network its four attention maps and
+their product. --boxes: boxes in COCO's format, `images` and `annotations`. --results: joints as COCO's results.
 """
 
 import argparse
 import io
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from pipeline import drawing, loader, paths
 from pipeline.arrays import Array
 from pipeline.codec import crop
 from pipeline.datasets import DATASETS
 from pipeline.evaluation import inference
+from pipeline.images import claimed_size
 from pipeline.people import crop_of_box
 from pipeline.ranks import Ranks, place
+from pipeline.runs import Record
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
-@torch.inference_mode()
 def predict(image: Array, box: Array, folder: Path, device: torch.device) -> dict[str, Array]:
     """One person's joints, with the flip test.
 
@@ -33,7 +40,14 @@ def predict(image: Array, box: Array, folder: Path, device: torch.device) -> dic
     image_xy (K, 2), input_xy (K, 2), score (K,), input (h, w, 3) uint8, heatmaps (K, h/4, w/4), and of a
     guided network maps (4, h/4, w/4) probabilities. Raises ValueError where the folder holds no run.
     """
-    record, network = inference.load(folder)
+    return pose(image, box, *inference.load(folder), device)
+
+
+@torch.inference_mode()
+def pose(
+    image: Array, box: Array, record: Record, network: nn.Module, device: torch.device
+) -> dict[str, Array]:
+    """As `predict`, by a network that is loaded."""
     size = record.used.input.size
     center, scale = crop_of_box(box[None], size)
     to_input = crop.affine(center[0], scale[0], size)
@@ -121,33 +135,115 @@ def box_of(text: str | None, image: Array) -> Array:
     return box
 
 
+def photograph(file: Path) -> Array:
+    """Pixels (H, W, 4) uint8 RGBA of an image as a person sees it: turned as its EXIF tag says, which training ignores.
+
+    Raises crop.BadImage, which names the file.
+    """
+    data = file.read_bytes()
+    try:
+        claimed_size(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except ValueError as error:
+        raise crop.BadImage(f"the image {file} {error}") from None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise crop.BadImage(f"the image {file} does not decode")
+    return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+
+
+def images_of(places: list[Path]) -> list[Path]:
+    """The image files that are named, and those of folders that are, by name; raises ValueError for an empty folder."""
+    found: list[Path] = []
+    for place_ in places:
+        inside = [place_]
+        if place_.is_dir():
+            inside = sorted(file for file in place_.iterdir() if file.suffix.lower() in ENDINGS)
+            if not inside:
+                raise ValueError(f"the folder {place_} holds no image ({', '.join(ENDINGS)})")
+        found += inside
+    return found
+
+
+def people_of(path: Path) -> dict[str, tuple[int, list[str]]]:
+    """Of a file in COCO's format, by the image's file name: its id, and its people's boxes as --box has them."""
+    try:
+        content = json.loads(path.read_text())
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        boxes: dict[str, tuple[int, list[str]]] = {name: (int(key), []) for key, name in names.items()}
+        for person in content["annotations"]:
+            boxes[names[person["image_id"]]][1].append(",".join(str(float(v)) for v in person["bbox"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--boxes {path} must hold COCO's `images` (id, file_name) and `annotations` (image_id, bbox): {error!r}"
+        ) from None
+    return boxes
+
+
+def result(prediction: dict[str, Array], box: Array, image_id: int, file: Path) -> dict[str, Any]:
+    """A person of COCO's results, with the image's name and the box beside them."""
+    joints = np.column_stack([prediction["image_xy"], prediction["score"]])
+    return {
+        "image_id": image_id,
+        "file_name": file.name,
+        "category_id": 1,
+        "bbox": box.tolist(),
+        "keypoints": [round(float(value), 3) for value in joints.ravel()],
+        "score": round(float(prediction["score"].mean()), 5),
+    }
+
+
+def people(a: argparse.Namespace) -> Iterator[tuple[Path, int, Array, Array]]:
+    """Each person's file, image's id, image and box."""
+    given = people_of(a.boxes) if a.boxes else None
+    for number, file in enumerate(images_of(a.image), 1):
+        if given is not None and file.name not in given:
+            raise ValueError(f"--boxes {a.boxes} names no image {file.name}")
+        image_id, boxes = (number, [a.box]) if given is None else given[file.name]
+        image = photograph(file)
+        for box in boxes:
+            yield file, image_id, image, box_of(box, image)
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
-    parser.add_argument("image", type=Path)
+    parser.add_argument("image", type=Path, nargs="+", help="a file, or a folder of them")
     parser.add_argument("--run", required=True, help="such as coco/sg_hrnet_w32-r5-s0")
-    parser.add_argument("--box", help="x,y,width,height of the person in pixels; else the whole image")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--box", help="x,y,width,height of the person in pixels; else the whole image")
+    either.add_argument("--boxes", type=Path, help="a file of boxes in COCO's format, for several people")
+    parser.add_argument("--results", type=Path, help="a .json to write, everybody's joints as COCO's results")
     parser.add_argument(
-        "--output", type=Path, help="the picture, a PNG; else the image's name with -pose.png, here"
+        "--output", type=Path, help="one person's picture, a PNG; else the image's name with -pose.png, here"
     )
     a = parser.parse_args(arguments)
     try:
         dataset, _, name = a.run.removeprefix("runs/").strip("/").partition("/")
         if dataset not in DATASETS or not name:
             raise ValueError(f"--run {a.run} must be dataset/run, a folder under runs/")
-        output = a.output or Path(f"{a.image.stem}-pose.png")
-        if output.suffix.lower() != ".png":
-            raise ValueError(f"--output {output} must end with .png, as that is what is written")
-        image = crop.decode_image(a.image.read_bytes(), str(a.image))
-        box = box_of(a.box, image)
-        prediction = predict(image, box, paths.run(dataset, name), Ranks.join("auto").device)
-        output.write_bytes(picture(image, box, prediction, dataset))
+        if a.output and a.output.suffix.lower() != ".png":
+            raise ValueError(f"--output {a.output} must end with .png, as that is what is written")
+        if a.output and (a.boxes or len(images_of(a.image)) > 1):
+            raise ValueError("--output names one picture; without it each person has one of its own")
+        record, network = inference.load(paths.run(dataset, name))
+        device, results, count = Ranks.join("auto").device, [], dict[str, int]()
+        for file, image_id, image, box in people(a):
+            prediction = pose(image, box, record, network, device)
+            results.append(result(prediction, box, image_id, file))
+            number = count[file.stem] = count.get(file.stem, 0) + 1
+            output = a.output or Path(f"{file.stem}-pose{f'-{number}' if number > 1 else ''}.png")
+            output.write_bytes(picture(image, box, prediction, dataset))
+            for joint, (x, y), score in zip(
+                DATASETS[dataset].KEYPOINTS.names, prediction["image_xy"], prediction["score"], strict=True
+            ):
+                print(f"{joint:15} {x:8.1f} {y:8.1f}  {score:.2f}")
+            print(f"picture: {output}")
+        if a.results:
+            a.results.write_text(json.dumps(results, indent=1) + "\n")
+            print(f"results: {a.results}")
     except (ValueError, OSError) as error:
         sys.exit(f"predict: {error}")
-    for joint, (x, y), score in zip(
-        DATASETS[dataset].KEYPOINTS.names, prediction["image_xy"], prediction["score"], strict=True
-    ):
-        print(f"{joint:15} {x:8.1f} {y:8.1f}  {score:.2f}")
-    print(f"picture: {output}")
 
 
 if __name__ == "__main__":

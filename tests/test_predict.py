@@ -122,3 +122,31 @@ def test_every_small_network_can_be_built_from_its_record(tmp_path):
             folder = write_run(tmp_path / model, "mpii", model, 5 if network.backbone else None, p)
             record, built = inference.load(folder)
             assert record.run.model == model and sum(w.numel() for w in built.parameters()) > 5e4
+
+
+def test_a_folder_with_several_people_gives_cocos_results(tmp_path, image, monkeypatch):
+    run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("b.png", "a.png"):
+        cv2.imwrite(f"photos/{name}", image)
+    boxes = [{"image_id": 7, "bbox": [60, 30, 80, 170]}, {"image_id": 7, "bbox": [10, 10, 50, 90]}]
+    images = [{"id": 7, "file_name": "a.png"}, {"id": 9, "file_name": "b.png"}]
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": images, "annotations": boxes}))
+    predict.main(["photos", "--run", "coco/a", "--boxes", "boxes.json", "--results", "out.json"])
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert [(each["image_id"], each["bbox"]) for each in results] == [(7, box["bbox"]) for box in boxes]
+    alone = predict.predict(predict.photograph(tmp_path / "photos/a.png"), BOX, tmp_path / "runs/coco/a", CPU)
+    given = np.reshape(results[0]["keypoints"], (17, 3))
+    np.testing.assert_allclose(given[:, :2], alone["image_xy"], atol=1e-3)
+    assert {file.name for file in tmp_path.glob("*.png")} == {"a-pose.png", "a-pose-2.png"}
+
+
+def test_a_photo_is_turned_as_its_tag_says(tmp_path, image):
+    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+    tag = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    exif = b"Exif\0\0" + tag
+    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    (tmp_path / "turned.jpg").write_bytes(turned)
+    seen = predict.photograph(tmp_path / "turned.jpg")
+    np.testing.assert_array_equal(seen, np.rot90(crop.decode_image(turned, "turned.jpg"), -1))
