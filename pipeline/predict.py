@@ -1,6 +1,7 @@
-"""python -m pipeline.predict IMAGE... --run RUN [--box x,y,w,h | --boxes FILE]: a trained network on any images.
+"""python -m pipeline.predict IMAGE... [--run RUN] [--box x,y,w,h | --boxes FILE]: a trained network on any images.
 
-RUN is a folder under runs/, such as coco/sg_hrnet_w32-r5-s0; IMAGE a file, or a folder of them. A person's picture
+RUN is a folder under runs/, such as coco/sg_hrnet_w32-r5-s0, else the published network of studies/lspet-small.
+IMAGE is a file, or a folder of them. A person's picture
 shows the skeleton in the image and in the crop, the heatmaps, and of a guided network its four attention maps and
 their product. --boxes: boxes in COCO's format, `images` and `annotations`. --results: joints as COCO's results.
 """
@@ -30,6 +31,8 @@ from pipeline.runs import Record
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
+# The study whose guided network predicts where no run is named.
+PUBLISHED = Path("studies") / "lspet-small"
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -206,10 +209,23 @@ def people(a: argparse.Namespace) -> Iterator[tuple[Path, int, Array, Array]]:
             yield file, image_id, image, box_of(box, image)
 
 
+def folder_of(run: str | None) -> Path:
+    """The folder of the run that is named, or of the published guided one; raises ValueError where there is none."""
+    if run is None:
+        published = sorted((PUBLISHED / "runs").glob(f"*/sg_*/{paths.WEIGHTS}"))
+        if not published:
+            raise ValueError(f"{PUBLISHED} has no published weights; name a run by --run")
+        return published[0].parent
+    dataset, _, name = run.removeprefix("runs/").strip("/").partition("/")
+    if dataset not in DATASETS or not name:
+        raise ValueError(f"--run {run} must be dataset/run, a folder under runs/")
+    return paths.run(dataset, name)
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
     parser.add_argument("image", type=Path, nargs="+", help="a file, or a folder of them")
-    parser.add_argument("--run", required=True, help="such as coco/sg_hrnet_w32-r5-s0")
+    parser.add_argument("--run", help="such as coco/sg_hrnet_w32-r5-s0; else the published one")
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--box", help="x,y,width,height of the person in pixels; else the whole image")
     either.add_argument("--boxes", type=Path, help="a file of boxes in COCO's format, for several people")
@@ -219,14 +235,13 @@ def main(arguments: list[str]) -> None:
     )
     a = parser.parse_args(arguments)
     try:
-        dataset, _, name = a.run.removeprefix("runs/").strip("/").partition("/")
-        if dataset not in DATASETS or not name:
-            raise ValueError(f"--run {a.run} must be dataset/run, a folder under runs/")
+        folder = folder_of(a.run)
         if a.output and a.output.suffix.lower() != ".png":
             raise ValueError(f"--output {a.output} must end with .png, as that is what is written")
         if a.output and (a.boxes or len(images_of(a.image)) > 1):
             raise ValueError("--output names one picture; without it each person has one of its own")
-        record, network = inference.load(paths.run(dataset, name))
+        record, network = inference.load(folder)
+        dataset = record.run.dataset
         device, results, count = Ranks.join("auto").device, [], dict[str, int]()
         for file, image_id, image, box in people(a):
             prediction = pose(image, box, record, network, device)

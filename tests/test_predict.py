@@ -150,3 +150,13 @@ def test_a_photo_is_turned_as_its_tag_says(tmp_path, image):
     (tmp_path / "turned.jpg").write_bytes(turned)
     seen = predict.photograph(tmp_path / "turned.jpg")
     np.testing.assert_array_equal(seen, np.rot90(crop.decode_image(turned, "turned.jpg"), -1))
+
+
+def test_published_weights_predict_where_no_run_is_named(tmp_path, image, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", image)
+    with pytest.raises(SystemExit, match="no published weights; name a run by --run"):
+        predict.main(["street.png"])
+    run_of(tmp_path / "studies" / "lspet-small" / "runs" / "coco" / "sg_hrnet_small-r5-s0")
+    predict.main(["street.png"])
+    assert "left_ankle" in capsys.readouterr().out
