@@ -40,6 +40,7 @@ FOLLOWED_OTHERWISE = {
     "pipeline.strict_yaml": "it reads params.yaml, whose values DVC follows",
     "pipeline.tensors": "it keeps bytes that others make",
     "pipeline.tracking": "MLflow gets what the history holds",
+    "pipeline.tracking.live": "people see it grow, and no stage reads it",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
     "pipeline.training.finished": "it keeps bytes that others make",
     "pipeline.training.progress": "people see it, and no stage",

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.runs import Record
+from pipeline.tracking.live import Live
 from pipeline.tracking.rows import Facts
 
 Row = dict[str, str | int | float]
@@ -33,11 +34,14 @@ class Tracker:
         # DVC records the file that `code` is.
         md5 = hashlib.md5(files.json_text(code).encode(), usedforsecurity=False).hexdigest()
         self._facts = Facts(profile=profile, record=record, code=md5, checkpoint=checkpoint)
+        self._live = Live(record.run.dataset, record.run.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._unsent = bytearray()
 
     def start(self, steps: int) -> None:
         """Begin, or go on after so many steps that were made before."""
+        with contextlib.suppress(OSError):
+            self._live.start(steps)
         command = [sys.executable, "-m", "pipeline.tracking.follower"]
         try:
             # In a session of its own, so that Ctrl-C leaves it the second in which it says how the training ended.
@@ -51,10 +55,15 @@ class Tracker:
 
     def log(self, row: Row, images_per_second: float) -> None:
         """Hand over a row of the history; returns at once."""
+        with contextlib.suppress(OSError):
+            self._live.log(row)
         self._tell({"row": {**row, "images_per_second": images_per_second}})
 
     def close(self, status: str) -> None:
         """Say how it ended, FINISHED, KILLED or FAILED, and wait for at most PATIENCE; where it failed, a second."""
+        if status == "FINISHED":
+            with contextlib.suppress(OSError):
+                self._live.end()
         process = self._process
         if process is None or process.stdin is None:
             return
