@@ -32,8 +32,9 @@ from pipeline.ranks import Ranks  # noqa: E402
 from pipeline.training import loop  # noqa: E402
 from pipeline.training.checkpoint import Checkpoint  # noqa: E402
 from pipeline.training.history import Row  # noqa: E402
+from pipeline.training.loaders import Loaders  # noqa: E402
 from pipeline.training.schedule import Schedule  # noqa: E402
-from pipeline.training.step import Step  # noqa: E402
+from pipeline.training.step import Execution, Step  # noqa: E402
 
 COLUMNS = {
     "network": "{:>16}",
@@ -77,21 +78,21 @@ def measure(options: argparse.Namespace, p: params.Params, root: Path) -> dict[s
     radius = p.radius if guided else None
     run = runs.Run(dataset=options.dataset, model=options.network, radius=radius, seed=0, ablation=None)
     images = sources.open_images(options.dataset, p.data, root)
+    val, seed, ranks = people["val"].select(np.array([0])), run.seed or 0, Ranks.join("cpu")
     task = loop.Task(
         run=run,
         settings=settings,
-        compute=p.compute,
+        execution=Execution.of(p.train, ranks),
         train=people["train"],
         # Validation takes no part in it.
-        val=people["val"].select(np.array([0])),
-        images=images,
+        val=val,
+        loaders=Loaders(people["train"], val, images, settings, seed, p.compute.workers),
         maps=None,
         pretrained=lambda network: "none",
         accuracy=lambda image_xy, scores: 0.0,
         tracker=Clock(),
     )
     batch = settings.training.train.batch_size
-    ranks = Ranks.join("cpu")
 
     def looped() -> tuple[float, float]:
         """Images a second, of the world and of this process, between the first logged step and the last."""

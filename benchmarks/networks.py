@@ -25,6 +25,8 @@ from pipeline.ranks import Ranks
 from pipeline.tracking import NoTracker
 from pipeline.training import loop
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.loaders import Loaders
+from pipeline.training.step import Execution
 
 DATASET = "mpii"
 SMALL = tuple(name for name in BASELINES if name.endswith("_small"))
@@ -44,13 +46,15 @@ def train(name: str, p: params.Params, root: Path) -> dict[str, str | int | floa
     people = {
         split: People.load(root / "data" / DATASET / "people" / f"{split}.npz") for split in ("train", "val")
     }
+    settings, ranks = runs.Settings.of(p, guided=False), Ranks.join("cpu")
+    images = sources.open_images(DATASET, p.data, root)
     task = loop.Task(
         run=runs.Run(dataset=DATASET, model=name, radius=None, seed=0, ablation=None),
-        settings=runs.Settings.of(p, guided=False),
-        compute=p.compute,
+        settings=settings,
+        execution=Execution.of(p.train, ranks),
         train=people["train"],
         val=people["val"],
-        images=sources.open_images(DATASET, p.data, root),
+        loaders=Loaders(people["train"], people["val"], images, settings, 0, p.compute.workers),
         maps=None,
         pretrained=lambda network: "none",
         accuracy=DATASETS[DATASET].METRIC.accuracy(people["val"], root / "data" / DATASET / "people"),
@@ -58,7 +62,7 @@ def train(name: str, p: params.Params, root: Path) -> dict[str, str | int | floa
     )
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, Checkpoint(Path(folder), name) as checkpoint:
-        history = loop.train(task, checkpoint, Ranks.join("cpu")).history
+        history = loop.train(task, checkpoint, ranks).history
     seconds = time.perf_counter() - start
     keypoints = DATASETS[DATASET].KEYPOINTS
     cost = complexity.count(skeleton(name, keypoints, model=p.model, guidance=None), p.input.size)

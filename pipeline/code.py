@@ -43,8 +43,10 @@ FOLLOWED_OTHERWISE = {
     "pipeline.tracking.live": "people see it grow, and no stage reads it",
     "pipeline.training.checkpoint": "it keeps bytes that others make",
     "pipeline.training.finished": "it keeps bytes that others make",
+    "pipeline.training.outlook": "people see it, and no file",
     "pipeline.training.progress": "people see it, and no stage",
     "pipeline.training.signals": "it says when a training stops, and not what it makes",
+    "pipeline.training.trial": "it says how steps can be carried out here, which run.json tells",
     "stages": "how a stage starts and fails",
 }
 BYTES_AS_THEY_ARE = {

@@ -3,6 +3,7 @@
 import atexit
 import functools
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeAlias
@@ -25,6 +26,9 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 # Bytes of an image in memory; larger ones load slower. From 4 MB on NumPy asks for huge pages, and a crop, which
 # reads across many small ones, is made almost twice as fast.
 BUFFER = 16 << 20
+# Batches that each worker process has ready.
+PREFETCH = 4
+SHARED_MEMORY = "/dev/shm"
 
 
 class Images(Protocol):
@@ -146,14 +150,52 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def free_shared_memory() -> int | None:
+    """Bytes of shared memory that are free, None where it is no file system of its own."""
+    if not os.path.isdir(SHARED_MEMORY):
+        return None
+    there = os.statvfs(SHARED_MEMORY)
+    return there.f_bavail * there.f_frsize
+
+
+def prefetched(size: tuple[int, int], people: int, workers: int, loaders: int = 1) -> int:
+    """Batches that each worker may have ready: PREFETCH, or what shared memory holds.
+
+    people: in a batch. loaders: of this process, which share it with those of the other ranks here. Raises ValueError,
+    which names the flag, where there is no room for one.
+    """
+    free = free_shared_memory()
+    if free is None or not workers:
+        return PREFETCH
+    shares = loaders * int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    batch = people * (size[0] * size[1] * 3 + 4096)
+    # Besides those ready one is in use, and one on its way to a GPU.
+    room = (free // shares // batch - 2) // workers
+    if room < 1:
+        needed = shares * batch * (PREFETCH * workers + 2)
+        raise ValueError(
+            f"{SHARED_MEMORY} has {free >> 20} MiB free, too few for the batches of compute.workers: {workers}; give "
+            f"it more (docker run --shm-size={-(-needed >> 20)}m, or --ipc=host), or take fewer workers"
+        )
+    return min(PREFETCH, room)
+
+
 def batches(
-    crops: Crops, schedule: Iterable[list[tuple[int, int]]], workers: int, pin: bool = False
+    crops: Crops,
+    schedule: Iterable[list[tuple[int, int]]],
+    workers: int,
+    pin: bool = False,
+    people: int | None = None,
+    loaders: int = 1,
 ) -> Batches:
     """Batches of crops, as dicts of tensors with the keys of a crop, in the order of the schedule.
 
     schedule: lists of (epoch, row), such as a training's or `in_order`. The order and the bytes do not depend on
-    the number of workers.
+    the number of workers, nor on how much they prefetch. people, loaders: as `prefetched` has them; None: as many as
+    in the schedule's first batch.
     """
+    if people is None:
+        people = len(next(iter(schedule), []))
     return DataLoader(
         crops,
         batch_sampler=schedule,
@@ -161,7 +203,7 @@ def batches(
         collate_fn=_as_it_is,
         pin_memory=pin,
         worker_init_fn=_begin,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=prefetched(crops.size, max(people, 1), workers, loaders) if workers else None,
         persistent_workers=workers > 0,
     )
 

@@ -22,7 +22,7 @@ class Ranks:
     @classmethod
     def join(cls, device: str) -> "Ranks":
         """Take a device (auto, cpu or cuda) and find the others; raises ValueError where there is no GPU to take."""
-        rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        rank, ranks = position()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda" and not torch.cuda.is_available():
@@ -62,6 +62,11 @@ class Ranks:
         largest = torch.tensor(number)
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest.item())
+
+
+def position() -> tuple[int, int]:
+    """Which of how many processes that train together this is; torchrun tells them."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
 def choose_algorithms(deterministic: bool, threads: int) -> None:

@@ -14,12 +14,12 @@ from pipeline.codec import segmentation
 from pipeline.datasets import DATASETS, sources
 from pipeline.models import pretrained
 from pipeline.people import People
-from pipeline.ranks import Ranks
+from pipeline.ranks import Ranks, position
 from pipeline.tracking import NoTracker, Tracker
-from pipeline.training import history, loop
+from pipeline.training import history, loop, outlook, trial
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.finished import Cache, Finished
-from pipeline.training.step import Execution
+from pipeline.training.loaders import Loaders
 from stages import STARTED, main
 
 CHECKED = 64
@@ -76,10 +76,10 @@ def train(dataset: str, name: str) -> None:
     run = next((run for run in named if (run.dataset, run.name) == (dataset, name)), None)
     if run is None:
         raise ValueError(f"params.yaml names no run {dataset}/{name} to train")
+    device = trial.device_of(p.compute.device, run.model)
     if p.compute.nproc > 1 and "RANK" not in os.environ:
         launch(dataset, name, p.compute.nproc)
 
-    ranks = Ranks.join(p.compute.device)
     root = paths.project_root()
     manifest = sources.fetch(dataset, p.data, root)
     folder = paths.people(dataset)
@@ -98,6 +98,21 @@ def train(dataset: str, name: str) -> None:
         files.check_recorded("model.pretrained", file, given)
     metric = DATASETS[dataset].METRIC
     settings = runs.Settings.of(p, guided=run.radius is not None, input_size=run.input)
+    # Before anything takes a thread.
+    loaders = Loaders(
+        people["train"],
+        people["val"],
+        sources.open_images(dataset, p.data, root),
+        settings,
+        run.seed or 0,
+        p.compute.workers,
+        *position(),
+        pin=device == "cuda",
+    )
+    ranks = Ranks.join(device)
+    tried = trial.tried(run, settings, ranks)
+    if ranks.first:
+        print(*outlook.lines(p, run, settings, ranks, tried, outlook.prepared(p)), sep="\n", flush=True)
     record = runs.Record(
         run=run,
         joints=DATASETS[dataset].KEYPOINTS.count,
@@ -113,7 +128,7 @@ def train(dataset: str, name: str) -> None:
             device="cuda" if ranks.device.type == "cuda" else "cpu",
             kernels=None if ranks.device.type == "cuda" else engines.pinned(),
             torch=torch.__version__.partition("+")[0],
-            compiled=Execution.of(p.train, ranks).compiled,
+            compiled=tried.execution.compiled,
         ),
     )
     reachable = consumers.of_run("train", dataset, run.model, run.ablation).reachable()
@@ -137,16 +152,17 @@ def train(dataset: str, name: str) -> None:
         task = loop.Task(
             run=run,
             settings=settings,
-            compute=p.compute,
+            execution=tried.execution,
             train=people["train"],
             val=people["val"],
-            images=sources.open_images(dataset, p.data, root),
+            loaders=loaders,
             maps=maps,
             pretrained=lambda network: pretrained.start(network, file),
             accuracy=metric.accuracy(people["val"], folder),
             tracker=tracker,
         )
-        outputs = outputs_of(task, checkpoint, ranks, record)
+        with trial.explained(settings, ranks.device, tried):
+            outputs = outputs_of(task, checkpoint, ranks, record)
         if ranks.first:
             finished.keep(outputs)
             checkpoint.delete()

@@ -251,6 +251,14 @@ def test_an_unknown_entry_of_a_table_is_an_error():
         )
 
 
+def seen_only(frame) -> bool:
+    """Whether a call is part of what people see of a training as it begins."""
+    while frame := frame.f_back:
+        if frame.f_code.co_filename == f"{ROOT}/pipeline/training/outlook.py":
+            return True
+    return False
+
+
 class Called:
     """Which of the project's functions run, as the fingerprints name them."""
 
@@ -268,7 +276,11 @@ class Called:
         file = frame.f_code.co_filename
         if event == "call" and file.startswith(f"{ROOT}/pipeline"):
             qualified = frame.f_code.co_qualname.split(".<locals>")[0]
-            if not qualified.startswith("<") and frame.f_back.f_code.co_name != "<module>":
+            if (
+                not qualified.startswith("<")
+                and frame.f_back.f_code.co_name != "<module>"
+                and not seen_only(frame)
+            ):
                 self.names[Path(file).relative_to(ROOT).with_suffix("").as_posix()].add(qualified)
 
     def definitions(self) -> set[str]:

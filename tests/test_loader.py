@@ -87,6 +87,8 @@ import torch
 from pipeline import loader
 
 class Crops:
+    size = 64, 48
+
     def __len__(self):
         return 4000
 

@@ -27,6 +27,7 @@ REAL = LARGE | {
     "train.compile": True,
     "train.deterministic": False,
     "train.log_every": 50,
+    "compute.device": "cuda",
     "compute.workers": 8,
 }
 CHANGES = {

@@ -69,14 +69,16 @@ class Module(nn.Module):
         return [self._fuse(target, features) for target in range(len(self.fuse_layers))]
 
     def _fuse(self, target: int, features: list[Tensor]) -> Tensor:
+        # Enlarged and added up in float32, and rounded once: under autocast an eager step and a compiled one, nearest
+        # and bilinear, then lose the same digits, backward too, where each coarse pixel's gradient is a sum of many.
         parts = []
         layers = cast(nn.ModuleList, self.fuse_layers[target])
         for source, (layer, x) in enumerate(zip(layers, features, strict=True)):
-            y_BCHW = layer(x)
+            y_BCHW = layer(x).float()
             if source > target:
                 y_BCHW = _enlarge(y_BCHW, 2 ** (source - target), self.upsample)
             parts.append(y_BCHW)
-        return F.relu(functools.reduce(operator.add, parts), inplace=True)
+        return F.relu(functools.reduce(operator.add, parts).to(features[target].dtype), inplace=True)
 
 
 class HRNet(nn.Module):

@@ -1,8 +1,8 @@
 """Dynamic weight average: the weights of the two losses in Eq. 7 (Eqs. 8-10; Liu et al. 2019)."""
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
+from torch import distributed as dist
 
 TASKS = 2
 """N of Eqs. 8 and 9: key points, then segmentation."""
@@ -56,13 +56,13 @@ class DynamicWeightAverage:
         self._losses_22.copy_(state["losses"])
 
 
-def average_over_ranks(losses: Tensor) -> Tensor:
-    """The losses, detached and averaged over all ranks; as they are where there is one process only.
+def average_over_ranks(losses: Tensor, ranks: int) -> Tensor:
+    """The losses, detached and averaged over so many ranks; as they are where there is one.
 
     Every rank then computes the same weights. With NCCL the host does not wait.
     """
     losses = losses.detach().clone()
-    if dist.is_available() and dist.is_initialized():
+    if ranks > 1:
         dist.all_reduce(losses)
-        losses /= dist.get_world_size()
+        losses /= ranks
     return losses

@@ -8,19 +8,19 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline import loader, models
+from pipeline import models
 from pipeline.arrays import Array
 from pipeline.datasets import DATASETS
-from pipeline.params import Compute
 from pipeline.people import People
 from pipeline.ranks import Ranks, choose_algorithms
 from pipeline.runs import Run, Settings
 from pipeline.training.checkpoint import Checkpoint, Saved
 from pipeline.training.history import History, NotFinite, Row
+from pipeline.training.loaders import Loaders
 from pipeline.training.progress import Progress
 from pipeline.training.schedule import Schedule, learning_rate
 from pipeline.training.signals import Signals
-from pipeline.training.step import Step
+from pipeline.training.step import Execution, Step
 from pipeline.training.validate import validate
 
 
@@ -47,10 +47,10 @@ class Task:
 
     run: Run
     settings: Settings
-    compute: Compute
+    execution: Execution
     train: People
     val: People
-    images: loader.Images
+    loaders: Loaders
     maps: Array | None
     pretrained: Callable[[nn.Module], str]
     accuracy: Callable[[Array, Array], float]
@@ -79,7 +79,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> Trained:
     with training.signals, training.progress as progress:
         training.step.network.train()
         training.make_up_for_a_validation()
-        for batch in training.batches():
+        for batch in task.loaders.train(schedule):
             epoch, position = divmod(training.steps, schedule.steps_per_epoch)
             schedule.check(batch, training.steps)
             lr = learning_rate(options, epoch)
@@ -94,7 +94,7 @@ def train(task: Task, checkpoint: Checkpoint, ranks: Ranks) -> Trained:
             if epoch_ends:
                 training.validate_after(epoch)
             training.leave_if_asked()
-            if epoch_ends or training.is_long_unsaved():
+            if training.is_long_unsaved():
                 training.save()
             if epoch_ends:
                 progress.epoch_ends(epoch, history.rows)
@@ -130,7 +130,9 @@ class _Training:
             ranks.rank,
             ranks.ranks,
         )
-        self.step = Step(network, task.run, task.settings, ranks, self.schedule.steps_per_epoch)
+        self.step = Step(
+            network, task.run, task.settings, ranks, self.schedule.steps_per_epoch, task.execution
+        )
         self.steps = 0
         if state:
             self.step.load_state_dict(state.tensors)
@@ -143,26 +145,7 @@ class _Training:
         # Nothing here refers back to this object: its loaders end with the last reference to it.
         rows: list[Row] = state.facts["history"] if state else []
         self.history = History(self.step, rows, lambda row: task.tracker.log(row, progress.rate()))
-        size, pin = task.settings.input.size, ranks.device.type == "cuda"
-        val_crops = loader.Crops(task.val, task.images, size)
-        val_schedule = loader.in_order(len(task.val), self.options.batch_size)
-        self._validation = loader.batches(val_crops, val_schedule, task.compute.workers, pin)
         self._saved_at = time.monotonic()
-
-    def batches(self) -> loader.Batches:
-        """What is left to train on."""
-        task, settings = self.task, self.task.settings
-        assert settings.training is not None
-        crops = loader.Crops(
-            task.train,
-            task.images,
-            settings.input.size,
-            settings.training.augment,
-            task.run.seed or 0,
-            settings.input.reduced_decoding,
-        )
-        pin = self.ranks.device.type == "cuda"
-        return loader.batches(crops, self.schedule, task.compute.workers, pin)
 
     def flush(self) -> None:
         """Bring the logged rows to the host; raises NotFinite with the images of the batch."""
@@ -201,7 +184,7 @@ class _Training:
         measured: Row | None = {}
         if self.ranks.first:
             measured = validate(
-                self.step, task.val, task.maps, self._validation, task.accuracy, self.signals.asked_to_stop
+                self.step, task.val, task.maps, task.loaders.val(), task.accuracy, self.signals.asked_to_stop
             )
         if measured is not None:
             self.history.validated(epoch, self.steps, learning_rate(self.options, epoch), measured)

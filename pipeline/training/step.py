@@ -84,7 +84,7 @@ class Step:
         if settings.training is None:
             raise ValueError(f"{run.dataset}/{run.name} has no parameters to train with")
         self.training, self.guided, self.run = settings.training, settings.guided, run
-        self.device, self.steps_per_epoch = ranks.device, steps_per_epoch
+        self.ranks, self.device, self.steps_per_epoch = ranks.ranks, ranks.device, steps_per_epoch
         self.execution = execution or Execution.of(self.training.train, ranks)
         self.heatmap_size = crop.heatmap_size(settings.input.size)
         self.layout = torch.channels_last if self.execution.channels_last else torch.contiguous_format
@@ -155,7 +155,7 @@ class Step:
         # Before the next forward pass, since a CUDA graph reuses the gradients' memory.
         self.optimizer.zero_grad(set_to_none=True)
 
-        losses = average_over_ranks(losses)
+        losses = average_over_ranks(losses, self.ranks)
         self._look_after(losses, number)
         return Losses(losses, weights, rates)
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline import params, runs
 from pipeline.codec import segmentation
 from pipeline.people import People
+from pipeline.ranks import Ranks, position
 from pipeline.tracking import NoTracker
 from pipeline.training import loop
+from pipeline.training.loaders import Loaders
+from pipeline.training.step import Execution
 from tests.conftest import ROOT, Pictures
 
 
@@ -61,18 +65,27 @@ def some_params(**groups) -> params.Params:
     return p.model_copy(update={k: getattr(p, k).model_copy(update=v) for k, v in changes.items()})
 
 
-def some_task(radius: int | None = 3, ablation: str | None = None, **groups) -> loop.Task:
+def some_task(
+    radius: int | None = 3, ablation: str | None = None, execution: Execution | None = None, **groups
+) -> loop.Task:
     """A task of training on twelve pictures; `radius` None is the baseline."""
     p = some_params(**groups)
-    val = some_people(6, "val")
+    train, val, settings = (
+        some_people(12),
+        some_people(6, "val"),
+        runs.Settings.of(p, guided=radius is not None),
+    )
+    rank, ranks = position()
+    device = torch.device(p.compute.device)
+    pin = device.type == "cuda"
     model = "hrnet_small" if radius is None else "sg_hrnet_small"
     return loop.Task(
         run=runs.Run(dataset="mpii", model=model, radius=radius, seed=0, ablation=ablation),
-        settings=runs.Settings.of(p, guided=radius is not None),
-        compute=p.compute,
-        train=some_people(12),
+        settings=settings,
+        execution=execution or Execution.of(p.train, Ranks(rank, ranks, device)),
+        train=train,
         val=val,
-        images=Pictures((90, 80)),
+        loaders=Loaders(train, val, Pictures((90, 80)), settings, 0, p.compute.workers, rank, ranks, pin),
         maps=None if radius is None else segmentation.of_people(val, p.input.size, radius),
         pretrained=lambda network: "none",
         accuracy=lambda image_xy, scores: float(np.linalg.norm(image_xy - val.joints, axis=-1).mean()),

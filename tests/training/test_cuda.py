@@ -13,6 +13,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 FULL_SPEED = {"precision": "bfloat16", "compile": True, "deterministic": False}
 
 
+ON_GPU = {"device": "cuda"}
+
+
 def run(task, folder, key="run", device="cuda") -> loop.Trained:
     with Checkpoint(folder, key) as checkpoint:
         return loop.train(task, checkpoint, Ranks(0, 1, torch.device(device)))
@@ -29,7 +32,7 @@ def test_the_losses_are_those_of_the_cpu(make_task, tmp_path, radius, train):
     # Few steps: small differences grow with each.
     few = {"log_every": 1, "epochs": 1, "lr": 1e-5}
     on_cpu = run(make_task(radius, train=few), tmp_path, "cpu", "cpu")
-    on_gpu = run(make_task(radius, train=few | train), tmp_path, "gpu")
+    on_gpu = run(make_task(radius, train=few | train, compute=ON_GPU), tmp_path, "gpu")
     assert losses(on_gpu) == pytest.approx(losses(on_cpu), rel=tolerance)
     assert all(value.device.type == "cpu" for value in on_gpu.weights.values())
 
@@ -38,15 +41,16 @@ def test_the_losses_are_those_of_the_cpu(make_task, tmp_path, radius, train):
 def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path, train):
     torch._dynamo.utils.counters.clear()
     # Six steps an epoch, of which none is logged.
-    task = make_task(train=train | {"batch_size": 2, "epochs": 1, "log_every": 1000})
+    changes = train | {"batch_size": 2, "epochs": 1, "log_every": 1000}
+    task = make_task(train=changes, compute=ON_GPU)
     run(task, tmp_path, "compiles, and leaves tables on the GPU")
-    read, before_read = task.images.read, []
+    read, before_read = task.loaders.images.read, []
 
     def counting_read(name: str) -> bytes:
         before_read.append(sum("synchroniz" in str(warning.message) for warning in caught))
         return read(name)
 
-    task.images.read = counting_read
+    task.loaders.images.read = counting_read
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -62,10 +66,10 @@ def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path,
 
 
 def test_a_stopped_deterministic_run_goes_on_to_the_same_weights(make_task, tmp_path):
-    train = {"deterministic": True, "log_every": 1, "epochs": 2}
-    whole = run(make_task(train=train), tmp_path, "whole")
-    task, reads = make_task(train=train), []
-    read = task.images.read
+    train = {"deterministic": True, "log_every": 1, "epochs": 2, "checkpoint_minutes": 0}
+    whole = run(make_task(train=train, compute=ON_GPU), tmp_path, "whole")
+    task, reads = make_task(train=train, compute=ON_GPU), []
+    read = task.loaders.images.read
 
     def failing(name: str) -> bytes:
         reads.append(name)
@@ -73,10 +77,10 @@ def test_a_stopped_deterministic_run_goes_on_to_the_same_weights(make_task, tmp_
             raise RuntimeError("stop")
         return read(name)
 
-    task.images.read = failing
+    task.loaders.images.read = failing
     with pytest.raises(RuntimeError, match="stop"):
         run(task, tmp_path, "stopped")
-    task.images.read = read
+    task.loaders.images.read = read
     resumed = run(task, tmp_path, "stopped")
     assert losses(resumed) == losses(whole)
     for name, value in whole.weights.items():

@@ -116,7 +116,7 @@ def test_a_step_never_waits_for_the_device():
             weights = average.weights()
             (weights * pair).sum()
             average.rates()
-            average.update(average_over_ranks(pair))
+            average.update(average_over_ranks(pair, 1))
     assert waits.count == 0
 
 
@@ -140,7 +140,7 @@ def _rank(rank, store, weights):
     average = DynamicWeightAverage()
     for pair in ((1.0, 4.0), (0.5, 1.0), (0.25, 3.0)):
         own = torch.tensor(pair) * (rank + 1)
-        average.update(average_over_ranks(own))
+        average.update(average_over_ranks(own, 2))
         assert torch.equal(own, torch.tensor(pair) * (rank + 1))
     weights[rank] = average.weights()
     torch.distributed.destroy_process_group()

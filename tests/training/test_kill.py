@@ -61,7 +61,7 @@ def test_kill_9_at_random_moments_and_resumed_ends_as_if_never_killed(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_the_training_within_seconds(tmp_path, number):
-    process = start(tmp_path, groups={"train": {"epochs": 1000}, "compute": {"workers": 1}})
+    process = start(tmp_path, groups={**OFTEN, "train": OFTEN["train"] | {"epochs": 1000}})
     wait_for(tmp_path / "run.safetensors")
     before = step_of_unlocked(tmp_path)
     time.sleep(0.5)

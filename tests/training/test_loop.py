@@ -101,7 +101,7 @@ def test_workers_change_nothing(make_task, tmp_path):
 
 def signal_with_image(task, number: int) -> None:
     """Have SIGTERM arrive while a training reads its so-manieth image."""
-    read, reads = task.images.read, 0
+    read, reads = task.loaders.images.read, 0
 
     def read_then_signal(name):
         nonlocal reads
@@ -110,7 +110,7 @@ def signal_with_image(task, number: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return read(name)
 
-    task.images.read = read_then_signal
+    task.loaders.images.read = read_then_signal
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
@@ -172,13 +172,13 @@ def test_validation_rows_hold_losses_iou_and_accuracy(make_task, tmp_path):
 def test_the_host_waits_for_the_device_at_logged_steps_only(make_task, tmp_path, monkeypatch, radius):
     # Six steps an epoch, of which the third is logged.
     task = make_task(radius, train={"batch_size": 2, "log_every": 3, "epochs": 1})
-    read, waits, before_read = task.images.read, HostWaits(), []
+    read, waits, before_read = task.loaders.images.read, HostWaits(), []
 
     def counting_read(name):
         before_read.append(waits.count)
         return read(name)
 
-    task.images.read = counting_read
+    task.loaders.images.read = counting_read
     # On a CPU these are no operations of their own.
     for name in ("tolist", "cpu"):
         method = getattr(torch.Tensor, name)

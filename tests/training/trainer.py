@@ -24,7 +24,7 @@ def main(folder: Path, groups=None, frozen=False, broken=None, slow=0.0) -> None
         nn.BatchNorm2d.train = lambda self, mode=True: nn.Module.train(self, False)
     ranks = Ranks.join("cpu")
     task, reads = some_task(**(groups or {})), []
-    read = task.images.read
+    read = task.loaders.images.read
 
     def recording(name: str) -> bytes:
         reads.append(name)
@@ -33,7 +33,7 @@ def main(folder: Path, groups=None, frozen=False, broken=None, slow=0.0) -> None
         time.sleep(slow)
         return read(name)
 
-    task.images.read = recording
+    task.loaders.images.read = recording
     checkpoint = Checkpoint(folder, "run")
     if ranks.rank > 0:
         result = loop.train(task, checkpoint, ranks)
