@@ -8,7 +8,7 @@ export MPLBACKEND := Agg
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify lock study publish test test-all test-cluster fuzz soak profile exp dag mlflow crate lint requirements audit bench bench-gpu
+.PHONY: help repro doctor verify lock study publish test test-all test-cluster fuzz soak profile exp dag mlflow crate lint requirements audit bench bench-gpu
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 16
@@ -37,6 +37,9 @@ repro: $(INSTALLED) ## Run the pipeline, from data to tables; JOBS=2 or CLUSTER=
 	dvc repro
 	@python -m pipeline.committed
 	@echo "The report: file://$(CURDIR)/reports/index.html"
+
+doctor: $(INSTALLED) ## Is this machine ready for the planned trainings: steps of one, and what to expect of all
+	@python -m pipeline.doctor
 
 verify: $(INSTALLED) ## Run the demo from nothing, in a folder of its own, and compare it with the committed dvc.lock
 	python -m pipeline.verify --from-nothing
@@ -93,9 +96,12 @@ bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation o
 	python -m benchmarks.guidance_cost --device cpu --repeats 21
 	python -m benchmarks.evaluation
 
-bench-gpu: $(INSTALLED) ## Measure training steps and guidance on a GPU
-	python -m benchmarks.training --device cuda
-	python -m benchmarks.guidance_cost --device cuda --batch 32 --precision bfloat16
+# A part that takes longer is broken, and says so by status 124.
+bench-gpu: $(INSTALLED) ## Test and measure training steps and guidance on a GPU, each part within 10 minutes
+	timeout 600 python -m pytest -q tests/training/test_cuda.py tests/training/test_trial.py
+	timeout 600 python -m pipeline.doctor
+	timeout 600 python -m benchmarks.training --device cuda
+	timeout 600 python -m benchmarks.guidance_cost --device cuda --batch 32 --precision bfloat16
 
 lint: $(INSTALLED) ## Check style and types
 	ruff check .

@@ -46,7 +46,7 @@ evaluation
 report
 comparison
 plan dag committed
-predict trace record
+predict trace record doctor
 parallel
 verify study
 stages

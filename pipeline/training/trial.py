@@ -139,10 +139,10 @@ def _stepping_down(
             )
         if down is None or not _works(ranks.device):
             raise ValueError(
-                f"{run.dataset}/{run.name}: the first steps fail, {execution.compiled} ({_short(failure)})"
+                f"{run.dataset}/{run.name}: the first steps fail, {execution.compiled} ({short(failure)})"
                 + ("; try train.compile: false" if down else "")
             )
-        failures.append(f"{execution.compiled} ({_short(failure)})")
+        failures.append(f"{execution.compiled} ({short(failure)})")
         execution = replace(execution, compiled=down)
 
 
@@ -293,7 +293,7 @@ def _release() -> None:
         torch.cuda.empty_cache()
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     """An error in one line: of a chain, what was raised last."""
     text = " ".join(str(error).split()).partition(" Set TORCHDYNAMO_VERBOSE")[0]
     return f"{type(error).__name__}: {text}"[:200]

@@ -1,0 +1,222 @@
+"""python -m pipeline.doctor: whether this machine is ready for the trainings that params.yaml plans.
+
+Some steps of one planned network, on real batches where a dataset is prepared and on noise where none is: eager
+against compiled, bfloat16 against float32, with deterministic kernels and free ones, going on from a checkpoint, and
+the share of time that waits for data. The last line says `ready`, or what to change; the exit status is then 1.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pipeline import engines
+
+engines.pin_arrays()
+
+from pipeline import params  # noqa: E402
+
+try:
+    engines.pin_torch(params.load().train.deterministic)
+except (ValueError, OSError):
+    # Examining will say so.
+    engines.pin_torch(deterministic=True)
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from pipeline import paths, runs  # noqa: E402
+from pipeline.datasets import DATASETS, sources  # noqa: E402
+from pipeline.params import Params  # noqa: E402
+from pipeline.people import People  # noqa: E402
+from pipeline.ranks import Ranks, choose_algorithms  # noqa: E402
+from pipeline.training import outlook, trial  # noqa: E402
+from pipeline.training.loaders import Loaders  # noqa: E402
+from pipeline.training.schedule import Schedule  # noqa: E402
+from pipeline.training.step import Execution, Step  # noqa: E402
+
+STEPS = 4
+LR = 1e-5
+"""Small, so that a difference of rounding stays one: each step of a larger rate multiplies it."""
+TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
+"""Of the losses of the first steps, relative; bfloat16 has three digits."""
+WAITING = 0.05
+"""Share of a GPU's time that may go by waiting for data."""
+
+Batch = Mapping[str, Tensor]
+
+
+def planned(p: Params, prepared: Mapping[str, int]) -> runs.Run:
+    """The training to examine: guided before unguided, and of a dataset that is prepared where there is one."""
+    trained = [run for run in runs.named_by(p) if run.checkpoint is None]
+    if not trained:
+        raise ValueError("params.yaml plans no training")
+    return max(trained, key=lambda run: (run.dataset in prepared, run.guided))
+
+
+def examine(p: Params) -> Iterator[str]:
+    """Print what is found, line by line; yields what to change. Raises ValueError where nothing can train."""
+    prepared = outlook.prepared(p)
+    run = planned(p, prepared)
+    settings = runs.Settings.of(p, guided=run.radius is not None, input_size=run.input)
+    device = trial.device_of(p.compute.device, run.model)
+    loaders, schedule = _loaders(p, run, settings, device) if run.dataset in prepared else (None, None)
+    ranks = Ranks.join(device)
+    print(f"run       {run.dataset}/{run.name}, one of those planned", flush=True)
+    tried = trial.tried(run, settings, ranks)
+    print(*outlook.lines(p, run, settings, ranks, tried, prepared), sep="\n", flush=True)
+    asked = Execution.of(p.train, ranks)
+    if tried.execution != asked:
+        yield f"train.compile: true asks for a step {asked.compiled}, which fails here"
+    if device == "cpu" and not trial.is_small(run.model):
+        print("steps     none, a CPU would take minutes for each", flush=True)
+        return
+
+    batches = [trial.random_batch(p.train.batch_size, settings.input.size, _joints(run), device == "cuda")]
+    if loaders and schedule:
+        batches = list(itertools.islice(loaders.train(schedule), STEPS))
+    batches = list(itertools.islice(itertools.cycle(batches), STEPS))
+    yield from _compare(run, settings, ranks, tried.execution, batches)
+    yield from _resume(run, settings, ranks, tried.execution, batches)
+    if loaders and schedule and tried.images_per_second:
+        yield from _wait(run, settings, ranks, tried, loaders.train(schedule))
+    elif not loaders:
+        print(f"data      none yet, so steps are on noise: `dvc repro prepare@{run.dataset}`", flush=True)
+
+
+def _compare(
+    run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
+) -> Iterator[str]:
+    """The losses of the first steps in other ways than the chosen one: they must be the same but for rounding."""
+    base = losses(run, settings, ranks, execution, batches)
+    others = {"bfloat16": replace(execution, bfloat16=True), "float32": replace(execution, bfloat16=False)}
+    others["eager"] = replace(execution, compiled="eager")
+    if ranks.device.type == "cuda":
+        try:
+            trial.check_precision(
+                settings_train(settings).model_copy(update={"precision": "bfloat16"}), ranks.device
+            )
+        except ValueError:
+            del others["bfloat16"]
+        free = replace(execution, deterministic=not execution.deterministic)
+        others["deterministic" if free.deterministic else "free"] = free
+        # A CPU takes minutes to compile, and gains nothing.
+        others["compiled"] = replace(execution, compiled="compiled")
+    rate = trial.steps(run, settings, ranks, execution, len(batches[0]["input"])).images_per_second or 0
+    for name, other in others.items():
+        if other == execution:
+            continue
+        try:
+            apart = largest_difference(base, losses(run, settings, ranks, other, batches))
+            its = trial.steps(run, settings, ranks, other, len(batches[0]["input"])).images_per_second or 0
+        except Exception as error:
+            # It is not what the trainings will do.
+            print(f"{name:<9} fails here ({trial.short(error)})", flush=True)
+            continue
+        allowed = TOLERANCE["bfloat16" if other.bfloat16 or execution.bfloat16 else "float32"]
+        print(
+            f"{name:<9} {its / rate:.2f} of the rate; losses of {len(batches)} steps within {apart:.1e} of the chosen "
+            f"way's ({allowed:g} allowed)",
+            flush=True,
+        )
+        if not apart <= allowed:
+            yield f"losses differ by {apart:.1e} with {name}: train with train.compile: false and float32, and tell us"
+
+
+def _resume(
+    run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
+) -> Iterator[str]:
+    """Stop after half of the steps, and go on in another network."""
+    whole, half = losses(run, settings, ranks, execution, batches), len(batches) // 2
+    step = _step(run, settings, ranks, execution)
+    _train(step, batches[:half])
+    state = {name: value.cpu().clone() for name, value in step.state_dict().items()}
+    again = _step(run, settings, ranks, execution)
+    again.load_state_dict(state)
+    apart = largest_difference(whole[half:], _train(again, batches[half:], half))
+    allowed = 0.0 if execution.deterministic else TOLERANCE["bfloat16" if execution.bfloat16 else "float32"]
+    print(f"resuming  losses within {apart:.1e} of those without a stop ({allowed:g} allowed)", flush=True)
+    if not apart <= allowed:
+        yield "a training that was stopped would not go on as if it never was: train with train.compile: false"
+
+
+def _wait(
+    run: runs.Run, settings: runs.Settings, ranks: Ranks, tried: trial.Trial, batches: Iterable[Batch]
+) -> Iterator[str]:
+    """The share of time that steps on loaded batches take longer than on batches that are there."""
+    assert tried.images_per_second is not None
+    step, count, seen = _step(run, settings, ranks, tried.execution), 0, 0
+    for number, batch in enumerate(itertools.islice(batches, 30)):
+        step(batch, number, LR)
+        if number < trial.WARM_UP:
+            trial.wait(ranks.device)
+            began = time.perf_counter()
+        else:
+            count, seen = count + 1, seen + len(batch["input"])
+    if not count:
+        return
+    trial.wait(ranks.device)
+    rate = seen / (time.perf_counter() - began)
+    share = max(0.0, 1 - rate / tried.images_per_second)
+    print(f"waiting   {share:.0%} of the time for data: {rate:.0f} images/s with them", flush=True)
+    if ranks.device.type == "cuda" and share > WAITING:
+        yield f"the GPU waits {share:.0%} of the time for data: more compute.workers, or input.reduced_decoding: true"
+
+
+def losses(
+    run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
+) -> list[float]:
+    """The losses of a fresh network's first steps, of Eq. 7."""
+    return _train(_step(run, settings, ranks, execution), batches)
+
+
+def largest_difference(a: list[float], b: list[float]) -> float:
+    """Relative to the first ones."""
+    return max(abs(x - y) / max(abs(x), 1e-12) for x, y in zip(a, b, strict=True))
+
+
+def settings_train(settings: runs.Settings) -> params.Train:
+    assert settings.training is not None
+    return settings.training.train
+
+
+def _step(run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution) -> Step:
+    if execution.compiled != "eager":
+        torch.compiler.reset()
+    choose_algorithms(execution.deterministic, settings_train(settings).threads)
+    step = Step(trial.fresh(run, settings), run, settings, ranks, 10**6, execution)
+    step.network.train()
+    return step
+
+
+def _train(step: Step, batches: Sequence[Batch], first: int = 0) -> list[float]:
+    return [float(step.total(step(batch, first + number, LR))) for number, batch in enumerate(batches)]
+
+
+def _loaders(p: Params, run: runs.Run, settings: runs.Settings, device: str) -> tuple[Loaders, Schedule]:
+    people = {split: People.load(paths.people(run.dataset) / f"{split}.npz") for split in ("train", "val")}
+    if run.input and not DATASETS[run.dataset].SQUARE_CROPS:
+        people = {split: table.cropped_for(run.input) for split, table in people.items()}
+    images, seed = sources.open_images(run.dataset, p.data, paths.project_root()), run.seed or 0
+    loaders = Loaders(
+        people["train"], people["val"], images, settings, seed, p.compute.workers, pin=device == "cuda"
+    )
+    return loaders, Schedule(len(people["train"]), p.train.batch_size, p.train.epochs, seed)
+
+
+def _joints(run: runs.Run) -> int:
+    return DATASETS[run.dataset].KEYPOINTS.count
+
+
+def main() -> None:
+    try:
+        changes = list(examine(params.load()))
+    except (ValueError, OSError) as error:
+        changes = [str(error)]
+    print("ready" if not changes else f"not ready: {'; '.join(changes)}")
+    sys.exit(bool(changes))
+
+
+if __name__ == "__main__":
+    main()
