@@ -115,3 +115,16 @@ def test_ranks_stopped_by_sigterm_go_on_as_if_never_stopped(tmp_path, ranks):
     resumed, *_ = finish(tmp_path / "stopped", ranks, **options)
     assert resumed["history"] == whole["history"]
     assert all(torch.equal(resumed["weights"][name], value) for name, value in whole["weights"].items())
+
+
+@pytest.mark.slow
+def test_two_compiled_ranks_have_the_losses_of_two_eager_ones(tmp_path):
+    eager, compiled = (
+        finish(
+            tmp_path / str(compile), 2, groups={"train": STEPS["train"] | {"epochs": 1, "compile": compile}}
+        )
+        for compile in (False, True)
+    )
+    for a, b in zip(steps(eager[0]), steps(compiled[0]), strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], abs=1e-4, rel=1e-3)
+    assert [row["loss"] for row in steps(compiled[0])] == [row["loss"] for row in steps(compiled[1])]
