@@ -40,6 +40,8 @@ from pipeline.tracking import NoTracker, Tracker  # noqa: E402
 from pipeline.training import loop  # noqa: E402
 from pipeline.training.checkpoint import Checkpoint  # noqa: E402
 from pipeline.training.history import Row  # noqa: E402
+from pipeline.training.loaders import Loaders  # noqa: E402
+from pipeline.training.step import Execution  # noqa: E402
 
 COLUMNS = {
     "server": "{:>8}",
@@ -129,20 +131,21 @@ def measure(kind: str, options: argparse.Namespace, p: params.Params, root: Path
         first_weights="",
         machine=None,
     )
+    val, ranks = people["val"].select(np.array([0])), Ranks.join("cpu")
+    images = sources.open_images(run.dataset, p.data, root)
     task = loop.Task(
         run=run,
         settings=settings,
-        compute=p.compute,
+        execution=Execution.of(p.train, ranks),
         train=people["train"],
         # Validation takes no part in it.
-        val=people["val"].select(np.array([0])),
-        images=sources.open_images(run.dataset, p.data, root),
+        val=val,
+        loaders=Loaders(people["train"], val, images, settings, 0, p.compute.workers),
         maps=None,
         pretrained=lambda network: "none",
         accuracy=lambda image_xy, scores: 0.0,
         tracker=NoTracker(),
     )
-    ranks = Ranks.join("cpu")
 
     def trained(tracker: Tracker | NoTracker) -> Timed:
         timed = Timed(tracker)

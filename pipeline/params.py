@@ -186,8 +186,7 @@ class Train(Group):
     threads: Positive
     log_every: Positive
     validate_every: Positive
-    # More often, writing would take a share of a small dataset's training that shows.
-    checkpoint_minutes: Annotated[float, Field(ge=1)]
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
 
 
 class Evaluate(Group):
