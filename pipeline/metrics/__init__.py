@@ -80,3 +80,7 @@ class Metric(Protocol):
     def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         """As `summarise`, taken apart as finely as the metric allows: PCKh's joints, OKS's columns."""
         ...
+
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        """Columns that are the mean of some of `summarise_finely`, by name."""
+        ...

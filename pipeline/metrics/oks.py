@@ -74,6 +74,9 @@ class OKS:
     def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         return self.summarise(samples, weights)
 
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
 
 def rescore(box_score: Array, score: Array, threshold: float = 0.2) -> Array:
     """Scores of people (N,): of the box (N,) times the mean of those keypoint scores (N, K) above threshold.

@@ -67,6 +67,10 @@ class PCKh:
         rates = _percent(*_counts(samples, 0.5, weights))
         return dict(zip(self.keypoints.names, np.moveaxis(rates, -1, 0), strict=True))
 
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        names = self.keypoints.names
+        return {column: tuple(names[k] for k in joints) for column, joints in self.groups.items()}
+
     def curve(self, samples: Samples, thresholds: Array) -> Array:
         """The mean PCKh in percent at each threshold, (T,)."""
         distance = samples["distance"][:, list(self.mean)]

@@ -4,9 +4,12 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 
+from pipeline.datasets import DATASETS
 from pipeline.report import paper, tables
+from pipeline.report.results import Results
 from pipeline.report.tables import forms
 
 
@@ -163,6 +166,25 @@ def test_markdown_and_latex_hold_each_row(results):
     assert body.count(r"\\") == len(table.rows)
     assert not re.search(r"(?<!\\)[%#_]", body)
     assert "76.3" in body and "not available" in body
+
+
+def test_a_joint_of_which_one_side_was_never_found_is_no_number_for_people(results, tmp_path):
+    made = results(tmp_path)
+    file = tmp_path / "results/mpii/hrnet_small-s0/samples.npz"
+    samples = dict(np.load(file))
+    left_knee = DATASETS["mpii"].KEYPOINTS.names.index("left_knee")
+    samples["label_distance"][:, left_knee] = 9.0
+    np.savez(file, **samples)
+    table = _table(Results(made.params, tmp_path), "table1")
+    small, guided = (row for row in table.rows if row.measured)
+    assert small.unlearned == {"Knee"} and guided.unlearned == set()
+    lines = [line for line in forms.to_markdown(table).splitlines() if "not learned" in line]
+    assert len(lines) == 1 and "HRNet (small)" in lines[0] and "SG" not in lines[0]
+    assert "Not learned: Knee." in forms.to_markdown(table)
+    row = next(
+        row for row in csv.DictReader(io.StringIO(forms.to_csv(table))) if row["method"] == small.method
+    )
+    assert float(row["Knee"]) > 0 and "Not learned: Knee." in row["notes"]
 
 
 def test_notes_stand_at_the_rows_they_concern():

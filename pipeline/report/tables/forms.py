@@ -10,6 +10,7 @@ from pipeline.report.tables import Table
 from pipeline.report.tables.rows import Row, words
 
 NOT_AVAILABLE = "not available"
+NOT_LEARNED = "not learned"
 Cell = str | float | None
 
 
@@ -134,6 +135,8 @@ def _cell_text(row: Row, metric: str) -> str:
         return NOT_AVAILABLE
     if metric not in row.estimates:
         return "-"
+    if metric in row.unlearned:
+        return NOT_LEARNED
     estimate = row.estimates[metric]
     return "{} [{}, {}]".format(*(number(x) for x in (estimate.value, estimate.low, estimate.high)))
 

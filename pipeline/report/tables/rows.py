@@ -11,6 +11,9 @@ from pipeline.report.results import Estimate, Group, Results
 
 # Percent: a network with parameters further from the reported ones says so.
 APART = 3.0
+UNLEARNED = (
+    "Not learned: {}. In some training left or right was found less than half as often as the other side."
+)
 WITHOUT_DETECTOR = "Not available: `evaluate.detections` names no detector's file."
 
 
@@ -19,8 +22,8 @@ class Row:
     """A row of a table, the paper's or a measured one; what is not known of it is None or empty.
 
     model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
-    a whole number. reported: the paper's values, percent; estimates: the measured ones. notes: by name. settled: in
-    what a network is not as in its own paper.
+    a whole number. reported: the paper's values, percent; estimates: the measured ones. unlearned: those of them that
+    say nothing (`Results.unlearned`). notes: by name. settled: in what a network is not as in its own paper.
     """
 
     method: str
@@ -39,6 +42,7 @@ class Row:
     reported: Mapping[str, float | None] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] | None = None
     gain: Estimate | None = None
+    unlearned: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     settled: str = ""
     source: str = ""
@@ -48,6 +52,8 @@ class Row:
         """The notes in words, what was settled, and why there are no numbers where there are none."""
         known = paper.notes()
         missing = [WITHOUT_DETECTOR] if self.measured and self.estimates is None else []
+        if self.unlearned:
+            missing.append(UNLEARNED.format(", ".join(sorted(self.unlearned))))
         return (*missing, *(known[note] for note in self.notes), *([self.settled] if self.settled else []))
 
 
@@ -166,6 +172,7 @@ def measured(
                 seeds=len(group.runs) if facts.record.settings else None,
                 estimates=estimates,
                 gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
+                unlearned=results.unlearned(group, box),
                 settled=settled(group.run.model, facts.params, line) if facts.params else "",
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
             )
