@@ -71,10 +71,18 @@ def test_history_holds_losses_and_weights_by_step(project):
 
 
 def test_mlflow_has_every_run(project):
+    # A server's first answer may take longer than these trainings; what it missed then comes now.
+    subprocess.run(
+        [sys.executable, "-m", "pipeline.comparison", "--no-server"],
+        cwd=project,
+        env=environment(),
+        check=True,
+    )
     with sqlite3.connect(project / "mlflow.db") as store:
         runs = dict(store.execute("select name, status from runs"))
         keys = {key for (key,) in store.execute("select distinct key from metrics")}
-    assert runs == {"hrnet_small-s0": "FINISHED", "sg_hrnet_small-r5-s0": "FINISHED"}
+    assert set(runs.values()) == {"FINISHED"}
+    assert sorted(name.split(" ")[0] for name in runs) == ["mpii/hrnet_small/s0", "mpii/sg_hrnet_small/r5/s0"]
     assert {"loss_key", "loss_seg", "w_key", "w_seg", "images_per_second", "accuracy"} <= keys
 
 
@@ -89,7 +97,7 @@ def test_another_radius_trains_the_guided_network_alone(project):
         params.write_text(text.replace("radius: 5", "radius: 7"))
         result = dvc(project, "repro")
         assert ran(result) == [
-            "targets_radius@mpii-7", "train_radius@mpii-sg_hrnet_small-7-0",
+            "code", "targets_radius@mpii-7", "train_radius@mpii-sg_hrnet_small-7-0",
             "evaluate_radius@mpii-sg_hrnet_small-7-0", "report",
         ]  # fmt: skip
         assert sorted(path.name for path in (project / "results" / "mpii").iterdir()) == [
