@@ -60,6 +60,8 @@ def log(client: "MlflowClient", row: "Row", one: Tracked) -> bool:
         Schema([TensorSpec(example.dtype, (-1, *shape))]),
     )
     mlflow.set_tracking_uri(store.uri())
+    # Where a model's files go is its experiment's to say.
+    mlflow.set_experiment(experiment_id=row.info.experiment_id)
     Model.log(
         artifact_path=None,
         name=NAME,

@@ -152,7 +152,10 @@ def test_weights_come_if_asked_as_a_graph_with_the_shapes_that_it_takes_and_give
     height, width = results.params.input.size
     image = np.random.default_rng(0).normal(size=(2, 3, height, width)).astype(np.float32)
     for row in [row for row in all_rows().values() if row.outputs.model_outputs]:
-        model = mlflow.pyfunc.load_model(f"models:/{row.outputs.model_outputs[0].model_id}")
+        logged = row.outputs.model_outputs[0].model_id
+        place = store.connect().get_logged_model(logged).artifact_location
+        assert place.startswith((project / "mlartifacts").as_uri())
+        model = mlflow.pyfunc.load_model(f"models:/{logged}")
         assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3, height, width)
         assert model.metadata.signature.outputs.inputs[0].shape == (-1, 16, height // 4, width // 4)
         with torch.inference_mode():
