@@ -36,7 +36,9 @@ def clone(folder: Path) -> Path:
 def environment() -> dict[str, str]:
     """The first `python` on the path is the one that runs the stages, on one thread."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+    # MLflow puts the store that a test named into this process's environment, and leaves it there.
+    own = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return own | {"PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

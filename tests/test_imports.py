@@ -46,7 +46,6 @@ evaluation
 report
 comparison
 plan dag committed
-export
 predict trace record doctor
 parallel
 verify study
