@@ -100,7 +100,7 @@ bench: $(INSTALLED) ## Measure loader, training steps, guidance and evaluation o
 bench-gpu: $(INSTALLED) ## Test and measure training steps and guidance on a GPU, each part within 10 minutes
 	timeout 600 python -m pytest -q tests/training/test_cuda.py tests/training/test_trial.py
 	timeout 600 python -m pipeline.doctor
-	timeout 600 python -m benchmarks.training --device cuda
+	timeout 600 python -m benchmarks.training --device cuda --networks sg_hrnet_w32 --batch 32
 	timeout 600 python -m benchmarks.guidance_cost --device cuda --batch 32 --precision bfloat16
 
 lint: $(INSTALLED) ## Check style and types

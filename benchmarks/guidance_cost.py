@@ -51,6 +51,7 @@ class Work:
 
     def __init__(self, title: str, options: argparse.Namespace):
         self.device, size = torch.device(options.device), tuple(options.size)
+        self.held_before = torch.cuda.memory_allocated() if self.device.type == "cuda" else 0
         family, ablation = NETWORKS[title]
         gpu = self.device.type == "cuda"
         execution = Execution(
@@ -88,14 +89,20 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 
 def times(options: argparse.Namespace) -> list[dict]:
     """A row a network: milliseconds a step, and the ratio to HRNet's of the same round with its interval."""
-    work = {title: Work(title, options) for title in NETWORKS}
+    gpu, work, rows = options.device == "cuda", {}, []
+    for title in NETWORKS:
+        one = work[title] = Work(title, options)
+        row = {"network": title, "params": one.complexity.params, "gflops": one.complexity.gflops}
+        for what in WORK:
+            if gpu:
+                # Of this process: in another one it would have to compile again, for minutes.
+                torch.cuda.reset_peak_memory_stats()
+            peak = peak_megabytes(one, what) if gpu else peak_of_process(title, what)
+            row[f"{what}_peak_mb"] = peak
+        rows.append(row)
     shuffle = random.Random(0)
-    rows = [
-        {"network": title, "params": one.complexity.params, "gflops": one.complexity.gflops}
-        for title, one in work.items()
-    ]
     # On a GPU steps follow each other without a wait in between, as in training.
-    repeats = 20 if options.device == "cuda" else 1
+    repeats = 20 if gpu else 1
     for what in WORK:
         rounds = []
         for one in work.values():
@@ -120,17 +127,22 @@ def times(options: argparse.Namespace) -> list[dict]:
     return rows
 
 
-def peak_megabytes(title: str, what: str, options: argparse.Namespace) -> float:
-    """Peak of three steps: of the GPU's allocator, or of a process of its own (Linux) with all it imports."""
-    work = Work(title, options)
+def peak_megabytes(work: Work, what: str) -> float:
+    """Peak of three steps: what a GPU's allocator holds more than without this network, or a CPU's process (Linux)."""
     work.begin(what)
     for _ in range(3):
         getattr(work, what)()
     steps.wait(work.device)
     if work.device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+        return (torch.cuda.max_memory_allocated() - work.held_before) / 2**20
     # Not getrusage's ru_maxrss: a process inherits that from the one that started it.
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 2**10
+
+
+def peak_of_process(title: str, what: str) -> float:
+    """The peak of a process of its own, with all it imports."""
+    command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak", title, what]
+    return float(subprocess.check_output(command, text=True))
 
 
 def main() -> None:
@@ -152,15 +164,11 @@ def main() -> None:
     # float32 as in training, never TF32.
     Ranks.join(options.device)
     if options.peak:
-        print(peak_megabytes(options.peak[0], options.peak[1], options))
+        title, what = options.peak
+        print(peak_megabytes(Work(title, options), what))
         return
 
     rows = times(options)
-    for row in rows:
-        for what in WORK:
-            command = [sys.executable, "-m", "benchmarks.guidance_cost", *sys.argv[1:], "--peak"]
-            peak = subprocess.check_output([*command, row["network"], what], text=True)
-            row[f"{what}_peak_mb"] = float(peak)
     print(tables.table(rows, COLUMNS), end="")
     facts = {key: getattr(options, key) for key in ("width", "size", "batch", "precision", "repeats")}
     facts |= {"compiled": options.device == "cuda", "interval": LEVEL}

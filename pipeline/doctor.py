@@ -9,7 +9,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline import engines
 
@@ -77,47 +77,75 @@ def examine(p: Params) -> Iterator[str]:
     if loaders and schedule:
         batches = list(itertools.islice(loaders.train(schedule), STEPS))
     batches = list(itertools.islice(itertools.cycle(batches), STEPS))
-    yield from _compare(run, settings, ranks, tried.execution, batches)
-    yield from _resume(run, settings, ranks, tried.execution, batches)
-    if loaders and schedule and tried.images_per_second:
-        yield from _wait(run, settings, ranks, tried, loaders.train(schedule))
-    elif not loaders:
+    # One compiled step serves as long as it can: on a GPU each takes a minute or two to compile.
+    step, half = _step(run, settings, ranks, tried.execution), len(batches) // 2
+    its = _train(step, batches[:half])
+    stopped = {name: value.cpu().clone() for name, value in step.state_dict().items()}
+    its += _train(step, batches[half:], half)
+    chosen = FirstSteps(its, trial.images_per_second(step, batches[0], ranks.device))
+    if loaders and schedule:
+        yield from _wait(step, ranks, chosen.images_per_second, loaders.train(schedule))
+    del step
+    yield from _resume(run, settings, ranks, tried.execution, batches[half:], stopped, chosen.losses[half:])
+    yield from _compare(run, settings, ranks, tried.execution, batches, chosen)
+    if not loaders:
         print(f"data      none yet, so steps are on noise: `dvc repro prepare@{run.dataset}`", flush=True)
 
 
+@dataclass(frozen=True)
+class FirstSteps:
+    """The losses (Eq. 7) of a fresh network's first steps, and the rate of those after them."""
+
+    losses: list[float]
+    images_per_second: float
+
+
 def _compare(
-    run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
+    run: runs.Run,
+    settings: runs.Settings,
+    ranks: Ranks,
+    execution: Execution,
+    batches: Sequence[Batch],
+    chosen: FirstSteps,
 ) -> Iterator[str]:
-    """The losses of the first steps in other ways than the chosen one: they must be the same but for rounding."""
-    base = losses(run, settings, ranks, execution, batches)
-    others = {"bfloat16": replace(execution, bfloat16=True), "float32": replace(execution, bfloat16=False)}
-    others["eager"] = replace(execution, compiled="eager")
-    if ranks.device.type == "cuda":
+    """The first steps in other ways than the chosen one: their losses must be the same but for rounding.
+
+    The precisions are compared eager: what compiling does to a loss, the comparison with eager steps tells.
+    """
+    gpu, eager = ranks.device.type == "cuda", replace(execution, compiled="eager")
+    ways = {
+        "eager": eager,
+        "float32" if eager.bfloat16 else "bfloat16": replace(eager, bfloat16=not eager.bfloat16),
+    }
+    if gpu:
+        ways["free" if execution.deterministic else "deterministic"] = replace(
+            execution, deterministic=not execution.deterministic
+        )
+    done = {execution: chosen}
+    for name, way in ways.items():
+        if way in done:
+            continue
+        peer = eager if way.bfloat16 != execution.bfloat16 else execution
         try:
             trial.check_precision(
-                settings_train(settings).model_copy(update={"precision": "bfloat16"}), ranks.device
+                settings_train(settings).model_copy(
+                    update={"precision": "bfloat16" if way.bfloat16 else "float32"}
+                ),
+                ranks.device,
             )
-        except ValueError:
-            del others["bfloat16"]
-        free = replace(execution, deterministic=not execution.deterministic)
-        others["deterministic" if free.deterministic else "free"] = free
-        # A CPU takes minutes to compile, and gains nothing.
-        others["compiled"] = replace(execution, compiled="compiled")
-    rate = trial.steps(run, settings, ranks, execution, len(batches[0]["input"])).images_per_second or 0
-    for name, other in others.items():
-        if other == execution:
-            continue
-        try:
-            apart = largest_difference(base, losses(run, settings, ranks, other, batches))
-            its = trial.steps(run, settings, ranks, other, len(batches[0]["input"])).images_per_second or 0
+            its = done[way] = first_steps(run, settings, ranks, way, batches)
         except Exception as error:
             # It is not what the trainings will do.
             print(f"{name:<9} fails here ({trial.short(error)})", flush=True)
             continue
-        allowed = TOLERANCE["bfloat16" if other.bfloat16 or execution.bfloat16 else "float32"]
+        if peer not in done:
+            continue
+        apart = largest_difference(done[peer].losses, its.losses)
+        allowed = TOLERANCE["bfloat16" if way.bfloat16 or peer.bfloat16 else "float32"]
         print(
-            f"{name:<9} {its / rate:.2f} of the rate; losses of {len(batches)} steps within {apart:.1e} of the chosen "
-            f"way's ({allowed:g} allowed)",
+            f"{name:<9} {its.images_per_second / done[peer].images_per_second:.2f} of the rate; losses of "
+            f"{len(batches)} steps within {apart:.1e} of {'the chosen way' if peer == execution else 'eager'}'s "
+            f"({allowed:g} allowed)",
             flush=True,
         )
         if not apart <= allowed:
@@ -125,28 +153,27 @@ def _compare(
 
 
 def _resume(
-    run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
+    run: runs.Run,
+    settings: runs.Settings,
+    ranks: Ranks,
+    execution: Execution,
+    batches: Sequence[Batch],
+    stopped: Mapping[str, Tensor],
+    expected: list[float],
 ) -> Iterator[str]:
-    """Stop after half of the steps, and go on in another network."""
-    whole, half = losses(run, settings, ranks, execution, batches), len(batches) // 2
-    step = _step(run, settings, ranks, execution)
-    _train(step, batches[:half])
-    state = {name: value.cpu().clone() for name, value in step.state_dict().items()}
+    """Go on from what a step was after half of the steps, in another network."""
     again = _step(run, settings, ranks, execution)
-    again.load_state_dict(state)
-    apart = largest_difference(whole[half:], _train(again, batches[half:], half))
+    again.load_state_dict(stopped)
+    apart = largest_difference(expected, _train(again, batches, len(expected)))
     allowed = 0.0 if execution.deterministic else TOLERANCE["bfloat16" if execution.bfloat16 else "float32"]
     print(f"resuming  losses within {apart:.1e} of those without a stop ({allowed:g} allowed)", flush=True)
     if not apart <= allowed:
         yield "a training that was stopped would not go on as if it never was: train with train.compile: false"
 
 
-def _wait(
-    run: runs.Run, settings: runs.Settings, ranks: Ranks, tried: trial.Trial, batches: Iterable[Batch]
-) -> Iterator[str]:
+def _wait(step: Step, ranks: Ranks, images_per_second: float, batches: Iterable[Batch]) -> Iterator[str]:
     """The share of time that steps on loaded batches take longer than on batches that are there."""
-    assert tried.images_per_second is not None
-    step, count, seen = _step(run, settings, ranks, tried.execution), 0, 0
+    count, seen = 0, 0
     for number, batch in enumerate(itertools.islice(batches, 30)):
         step(batch, number, LR)
         if number < trial.WARM_UP:
@@ -158,17 +185,19 @@ def _wait(
         return
     trial.wait(ranks.device)
     rate = seen / (time.perf_counter() - began)
-    share = max(0.0, 1 - rate / tried.images_per_second)
+    share = max(0.0, 1 - rate / images_per_second)
     print(f"waiting   {share:.0%} of the time for data: {rate:.0f} images/s with them", flush=True)
     if ranks.device.type == "cuda" and share > WAITING:
         yield f"the GPU waits {share:.0%} of the time for data: more compute.workers, or input.reduced_decoding: true"
 
 
-def losses(
+def first_steps(
     run: runs.Run, settings: runs.Settings, ranks: Ranks, execution: Execution, batches: Sequence[Batch]
-) -> list[float]:
-    """The losses of a fresh network's first steps, of Eq. 7."""
-    return _train(_step(run, settings, ranks, execution), batches)
+) -> FirstSteps:
+    """A fresh network's."""
+    step = _step(run, settings, ranks, execution)
+    losses = _train(step, batches)
+    return FirstSteps(losses, trial.images_per_second(step, batches[0], ranks.device))
 
 
 def largest_difference(a: list[float], b: list[float]) -> float:

@@ -21,21 +21,22 @@ def found(capsys, changes) -> tuple[list[str], dict[str, str]]:
 def test_a_machine_that_is_ready(capsys):
     changes, lines = found(capsys, doctor.examine(some_params()))
     assert changes == []
-    assert list(lines) == "run device step loading disk bfloat16 resuming data".split()
+    assert list(lines) == "run device step loading disk resuming bfloat16 data".split()
     assert "losses within 0.0e+00 of those without a stop (0 allowed)" in lines["resuming"]
 
 
 def test_losses_that_differ_and_a_training_that_does_not_go_on_are_named(capsys, monkeypatch):
-    losses = doctor.losses
+    first_steps = doctor.first_steps
 
     def wrong_in_bfloat16(run, settings, ranks, execution, batches):
+        its = first_steps(run, settings, ranks, execution, batches)
         factor = 1.1 if execution.bfloat16 else 1
-        return [factor * loss for loss in losses(run, settings, ranks, execution, batches)]
+        return doctor.FirstSteps([factor * loss for loss in its.losses], its.images_per_second)
 
-    monkeypatch.setattr(doctor, "losses", wrong_in_bfloat16)
+    monkeypatch.setattr(doctor, "first_steps", wrong_in_bfloat16)
     monkeypatch.setattr(doctor.Step, "load_state_dict", lambda self, state: None)
     changes, _ = found(capsys, doctor.examine(some_params()))
-    differing, stopped = changes
+    stopped, differing = changes
     assert differing.startswith("losses differ by 1.0e-01 with bfloat16: train with train.compile: false")
     assert stopped.startswith("a training that was stopped would not go on as if it never was")
 
