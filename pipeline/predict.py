@@ -1,9 +1,11 @@
 """python -m pipeline.predict IMAGE... [--run RUN] [--box x,y,w,h | --boxes FILE]: a trained network on any images.
 
 RUN is a folder under runs/, such as coco/sg_hrnet_w32-r5-s0, else the published network of studies/lspet-small.
-IMAGE is a file, or a folder of them. A person's picture
-shows the skeleton in the image and in the crop, the heatmaps, and of a guided network its four attention maps and
-their product. --boxes: boxes in COCO's format, `images` and `annotations`. --results: joints as COCO's results.
+IMAGE is a file, or a folder of them. A person's picture shows the skeleton in the image and in the crop, the heatmaps,
+and of a guided network its four attention maps and their product. --boxes: boxes in COCO's format, `images` and
+`annotations`. --results: joints as COCO's results.
+
+python -m pipeline.predict --export FILE.onnx [--run RUN] writes the network for onnxruntime (pipeline/export.py).
 """
 
 import argparse
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline import drawing, loader, paths
+from pipeline import drawing, export, loader, paths
 from pipeline.arrays import Array
 from pipeline.codec import crop
 from pipeline.datasets import DATASETS
@@ -224,7 +226,7 @@ def folder_of(run: str | None) -> Path:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
-    parser.add_argument("image", type=Path, nargs="+", help="a file, or a folder of them")
+    parser.add_argument("image", type=Path, nargs="*", help="a file, or a folder of them")
     parser.add_argument("--run", help="such as coco/sg_hrnet_w32-r5-s0; else the published one")
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--box", help="x,y,width,height of the person in pixels; else the whole image")
@@ -233,9 +235,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--output", type=Path, help="one person's picture, a PNG; else the image's name with -pose.png, here"
     )
+    parser.add_argument("--export", type=Path, help="an .onnx to write, the network itself")
     a = parser.parse_args(arguments)
+    if bool(a.image) == bool(a.export):
+        parser.error("name images, or a file to --export")
     try:
         folder = folder_of(a.run)
+        if a.export:
+            if a.export.suffix.lower() != ".onnx":
+                raise ValueError(f"--export {a.export} must end with .onnx, as that is what is written")
+            apart = export.export(*inference.load(folder), a.export)
+            print(f"written: {a.export}, within {apart:.1g} of torch's largest value by onnxruntime")
+            return
         if a.output and a.output.suffix.lower() != ".png":
             raise ValueError(f"--output {a.output} must end with .png, as that is what is written")
         if a.output and (a.boxes or len(images_of(a.image)) > 1):

@@ -46,6 +46,7 @@ evaluation
 report
 comparison
 plan dag committed
+export
 predict trace record doctor
 parallel
 verify study

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import params, predict
+from pipeline import loader, params, predict
 from pipeline.codec import crop
 from pipeline.evaluation import inference
 from pipeline.networks import NETWORKS
@@ -160,3 +160,42 @@ def test_published_weights_predict_where_no_run_is_named(tmp_path, image, monkey
     run_of(tmp_path / "studies" / "lspet-small" / "runs" / "coco" / "sg_hrnet_small-r5-s0")
     predict.main(["street.png"])
     assert "left_ankle" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["hrnet_small", "sg_hrnet_small"])
+def test_the_exported_network_gives_the_same_without_torch(tmp_path, image, model, monkeypatch, capsys):
+    import onnxruntime
+
+    folder = run_of(tmp_path / "runs" / "coco" / "a", model)
+    monkeypatch.chdir(tmp_path)
+    predict.main(["--export", "net.onnx", "--run", "coco/a"])
+    assert "written: net.onnx" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map
+    assert json.loads(told["joints"])[0] == "nose" and "1.25 times the box" in told["crop"]
+    record, network = inference.load(folder)
+    size = record.settings.input.size
+    # Three people, where it was exported with two.
+    crops = np.random.default_rng(1).integers(0, 256, (3, *size, 3), np.uint8)
+    with torch.inference_mode():
+        output = network.eval()(loader.normalise(torch.from_numpy(crops)))
+    heatmaps, *maps = session.run(None, {"crops": crops})
+    assert np.abs(heatmaps - output.heatmaps.numpy()).max() < 1e-4 * np.abs(heatmaps).max()
+    if model == "sg_hrnet_small":
+        assert np.abs(maps[0] - output.map_logits.sigmoid().numpy()).max() < 1e-4
+    assert len(maps) == (model == "sg_hrnet_small")
+
+
+@pytest.mark.parametrize("arguments", [[], ["street.png", "--export", "net.onnx"]])
+def test_either_images_or_an_export(arguments, capsys):
+    with pytest.raises(SystemExit):
+        predict.main(arguments)
+    assert "name images, or a file to --export" in capsys.readouterr().err
+
+
+def test_an_export_is_an_onnx(tmp_path, monkeypatch):
+    run_of(tmp_path / "runs" / "coco" / "a")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"--export net\.pt must end with \.onnx"):
+        predict.main(["--export", "net.pt", "--run", "coco/a"])

@@ -52,9 +52,10 @@ def read(dataset: str, data: Data, file: Path) -> Labels:
             missing_people=abs(len(people) - known),
         )
     if own is None or (data.source == "demo" and not _places(dataset, own, data, file)):
+        alone = f"; or in `labels_only`, then run `dvc repro prepare_labels@{dataset}`" if own else ""
         raise ValueError(
             f"{folder / 'val.npz'} is not there: name {dataset} in `datasets` of params.yaml and in one of the "
-            f"lists below it, then run `dvc repro prepare@{dataset}`"
+            f"lists below it, then run `dvc repro prepare@{dataset}`{alone}"
         )
     return _alone(dataset, own, data, file)
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline import params, runs
 from pipeline.datasets import DATASETS, matlab
 from pipeline.metrics import pckh
-from pipeline.predicted import measuring
+from pipeline.predicted import labels, measuring
 from tests.conftest import write_params
 from tests.predicted.conftest import PEOPLE, detections_mat, write_h5
 
@@ -120,6 +120,16 @@ def test_other_files_get_one_sentence(place, predictions, name, change, problem)
         (place / name).write_text("[]")
     with pytest.raises(ValueError, match=problem):
         _measure(place / name)
+
+
+@pytest.mark.parametrize(("dataset", "alone"), [("mpii", True), ("coco", False)])
+def test_labels_that_are_not_there_name_every_way_to_have_them(place, dataset, alone):
+    (place / "data" / "archives" / "mpii" / "detections.mat").unlink()
+    with pytest.raises(
+        ValueError, match=rf"name {dataset} in `datasets` .*`dvc repro prepare@{dataset}`"
+    ) as caught:
+        labels.read(dataset, params.load().data, place / "theirs.h5")
+    assert ("or in `labels_only`, then run `dvc repro prepare_labels@mpii`" in str(caught.value)) == alone
 
 
 def test_without_labels_it_says_what_to_do(place, predictions):
