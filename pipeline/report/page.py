@@ -14,7 +14,7 @@ from pipeline import paths
 from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import claims as claims_
-from pipeline.report import complexity, paper, resolution, split
+from pipeline.report import complexity, course, paper, resolution, split
 from pipeline.report import figures as figures_
 from pipeline.report import tables as tables_
 from pipeline.report.alike import differing
@@ -43,6 +43,7 @@ def write(results: Results, out: Path) -> None:
     (out / "resolution.csv").write_text(resolution.to_csv(resolution.make(results)))
     (out / "claims.csv").write_text(claims_.to_csv(claims))
     (out / "gain_split.csv").write_text(split.to_csv(split.steps(results)))
+    (out / "gain_course.csv").write_text(course.to_csv(course.points(results)))
     (out / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n")
     if costs := complexity.make(results):
         (out / "complexity.csv").write_text(complexity.to_csv(costs))
@@ -109,6 +110,7 @@ def render(
         headlines=_headlines(results),
         reported=_reported(),
         steps=split.steps(results),
+        course=course.points(results),
         by_number=claims_.by_number(claims),
         basis=claims_.basis,
         titles=paper.titles(),
