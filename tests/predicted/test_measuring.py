@@ -69,6 +69,11 @@ def test_labels_alone_go_through_the_stages(place, validation, predictions):
     label_file.write_bytes(detections_mat(validation[0].select(np.arange(5))))
     with pytest.raises(ValueError, match="--force download_labels@mpii"):
         _measure(place / "a.h5")
+    write_params(place / "params.yaml", changes | {"data.source": "demo"})
+    with pytest.raises(
+        ValueError, match="labels_only: the demo draws mpii's people .* set data.source: official"
+    ):
+        prepare.prepare("mpii")
 
 
 def test_a_mat_file_is_measured_alike_and_says_whose_its_rows_are(place, validation, predictions):
