@@ -71,7 +71,7 @@ def test_labels_alone_go_through_the_stages(place, validation, predictions):
         _measure(place / "a.h5")
     write_params(place / "params.yaml", changes | {"data.source": "demo"})
     with pytest.raises(
-        ValueError, match="labels_only: the demo draws mpii's people .* set data.source: official"
+        ValueError, match=r"labels_only: the demo draws mpii.s people .* set data\.source: official"
     ):
         prepare.prepare("mpii")
 
