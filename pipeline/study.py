@@ -3,7 +3,8 @@
 studies/NAME holds what the stage `report` reads: parameters, and of each run metrics, history, predictions and what the
 bootstrap draws from. Neither data nor a trained network is needed, and pictures are left out: photographs have licences
 of their own. Tables, claims, plots and page have to be the same, byte for byte. Beside them lie two trained networks of
-each dataset, HRNet and the guided one, as runs/ has them but for their numbers, which are of half precision.
+each dataset, HRNet and the guided one, none above 2 MB, as runs/ has them but for their numbers, which are of half
+precision.
 
 --publish: take all of that from this workspace first, as `dvc repro` left it, with its dvc.lock. --write: make the
 report anew instead of comparing, where the code that makes it has changed.
@@ -28,6 +29,8 @@ FOLDER = Path("studies")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 # Crops of photographs; and predictions that are there in COCO's format too.
 LEFT_OUT = ("examples.npz", "predictions.mat")
+LARGEST = 2_000_000
+"""Bytes of a network's published weights."""
 # Of the copy, not of the study: who made it when; and where the files of a whole workspace came from.
 NOT_COMPARED = ("environment.html", crate.FILE)
 
@@ -48,9 +51,15 @@ def publish(root: Path, folder: Path) -> None:
     for path in published:
         shutil.copytree(root / path, folder / path, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for run in trained:
+        weights = _halved(root / run / paths.WEIGHTS)
+        if len(weights) > LARGEST:
+            print(
+                f"{run}: {len(weights) / 1e6:.0f} MB of weights stay here, a repository is not the place for them"
+            )
+            continue
         (folder / run).mkdir(parents=True)
         shutil.copyfile(root / run / "run.json", folder / run / "run.json")
-        (folder / run / paths.WEIGHTS).write_bytes(_halved(root / run / paths.WEIGHTS))
+        (folder / run / paths.WEIGHTS).write_bytes(weights)
     measured = [place.relative_to(root) for place in (root / paths.benchmarks()).glob("*.json")]
     for name in (Path("params.yaml"), Path(LOCK), paths.complexity(), *measured):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,15 @@ def test_a_number_too_large_for_half_precision_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+def test_large_networks_are_left_out(own, capsys, monkeypatch):
+    monkeypatch.setattr(study, "LARGEST", 100)
+    study.publish(own, own / "studies" / "small")
+    assert "runs/mpii/hrnet_small-s0: 0 MB of weights stay here" in capsys.readouterr().out
+    assert not (own / "studies" / "small" / "runs").exists()
+    assert (own / "studies" / "small" / "results").is_dir()
+
+
+@pytest.mark.slow
 def test_no_picture_and_no_place_are_published(original):
     paths = [path for path in (original / "studies" / "small").rglob("*") if path.is_file()]
     assert {path.suffix for path in paths} <= {

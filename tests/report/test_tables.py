@@ -150,6 +150,17 @@ def test_tables_of_our_own_appear_only_with_rows(results):
         <= float(ablation["difference_high"])
     )
     assert float(ablation["difference"]) < 0
+    # Of one seed, nothing is known of other seeds on these images.
+    assert ablation["difference_low_these_images"] == ""
+
+
+def test_an_ablations_change_has_an_interval_on_these_images_too(results):
+    outcome = results(datasets=["mpii"], radius_only=[], ablations=["no_seg_loss"], seeds=[0, 1, 2])
+    ablation = _rows(outcome, "ablations")[-1]
+    low, high = (float(ablation[f"difference_{end}_these_images"]) for end in ("low", "high"))
+    assert low < float(ablation["difference"]) < high
+    table = next(table for table in tables.make(outcome) if table.name == "ablations")
+    assert f", on these images [{low:+.2f}, {high:+.2f}]" in forms.to_markdown(table)
 
 
 def test_markdown_and_latex_hold_each_row(results):

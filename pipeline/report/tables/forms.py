@@ -37,7 +37,12 @@ def to_csv(table: Table) -> str:
         for metric in table.metrics:
             line |= _cells(row, metric)
         if table.gain:
+            low, high = _on_these(row.gain)
             line |= _interval("difference", row.gain)
+            line |= {
+                "difference_low_these_images": fixed(low, 2),
+                "difference_high_these_images": fixed(high, 2),
+            }
         lines.append({**line, "source": row.source, "notes": " ".join(row.remarks)})
     return csv_text(lines)
 
@@ -121,10 +126,21 @@ def _readable(table: Table) -> list[dict[str, str]]:
         }
         cells |= {metric: _cell_text(row, metric) for metric in table.metrics}
         if table.gain:
-            gain = row.gain
-            cells[table.gain] = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" if gain else "-"
+            cells[table.gain] = _gain_text(row.gain)
         rows.append(cells)
     return rows
+
+
+def _on_these(gain: Estimate | None) -> tuple[float, float]:
+    return gain.on_these_images if gain else (math.nan, math.nan)
+
+
+def _gain_text(gain: Estimate | None) -> str:
+    """A difference with its interval on new images, and of several seeds that on these."""
+    if gain is None:
+        return "-"
+    (low, high), text = _on_these(gain), f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+    return text if math.isnan(low) else f"{text}, on these images [{low:+.2f}, {high:+.2f}]"
 
 
 def _cell_text(row: Row, metric: str) -> str:
