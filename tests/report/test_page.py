@@ -35,6 +35,7 @@ const up = means();
 button.click();
 return {
   width: innerWidth, scroll: document.documentElement.scrollWidth,
+  narrowest: Math.min(...[...document.querySelectorAll(".part > :nth-child(3)")].map(each => each.clientWidth)),
   images: [...document.images].map((image) => image.complete && image.naturalWidth),
   before, down, up, after: means(), focused: document.activeElement === button,
   dark: getComputedStyle(document.body).backgroundColor,
@@ -232,13 +233,15 @@ def test_importing_the_report_needs_neither_torch_nor_mlflow():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (375, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (820, False), (375, True)])
 def test_the_page_in_a_browser(written, browser, width, dark):
     browser.open(written / "index.html", width, dark)
     facts = browser.run(PROBE)
 
     assert browser.logged() == []
     assert facts["width"] == width and facts["scroll"] <= width
+    # What was measured of a claim has room for its numbers, between two columns that could take it.
+    assert facts["narrowest"] >= 190
     assert facts["images"] and all(facts["images"])
     numbers = [value for value in facts["before"] if value is not None]
     assert facts["down"] == sorted(numbers, reverse=True) and facts["up"] == sorted(numbers)
