@@ -17,24 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
-import numpy as np
 import torch
 
 from pipeline import engines
 
 engines.pin_torch(deterministic=True)
 
-from benchmarks import tables  # noqa: E402
-from pipeline import loader, models, params, runs  # noqa: E402
-from pipeline.datasets import DATASETS, sources  # noqa: E402
-from pipeline.people import People  # noqa: E402
+from benchmarks import tables, tasks  # noqa: E402
+from pipeline import loader, models, params  # noqa: E402
+from pipeline.datasets import DATASETS  # noqa: E402
 from pipeline.ranks import Ranks  # noqa: E402
 from pipeline.training import loop  # noqa: E402
 from pipeline.training.checkpoint import Checkpoint  # noqa: E402
 from pipeline.training.history import Row  # noqa: E402
-from pipeline.training.loaders import Loaders  # noqa: E402
 from pipeline.training.schedule import Schedule  # noqa: E402
-from pipeline.training.step import Execution, Step  # noqa: E402
+from pipeline.training.step import Step  # noqa: E402
 
 COLUMNS = {
     "network": "{:>16}",
@@ -70,28 +67,10 @@ class Clock:
 
 
 def measure(options: argparse.Namespace, p: params.Params, root: Path) -> dict[str, object]:
-    folder = root / "data" / options.dataset / "people"
-    people = {split: People.load(folder / f"{split}.npz") for split in ("train", "val")}
-    guided = models.NETWORKS[options.network].backbone is not None
-    settings = runs.Settings.of(p, guided=guided)
+    ranks = Ranks.join("cpu")
+    task = tasks.task(options.dataset, options.network, p, root, ranks)
+    run, settings = task.run, task.settings
     assert settings.training is not None
-    radius = p.radius if guided else None
-    run = runs.Run(dataset=options.dataset, model=options.network, radius=radius, seed=0, ablation=None)
-    images = sources.open_images(options.dataset, p.data, root)
-    val, seed, ranks = people["val"].select(np.array([0])), run.seed or 0, Ranks.join("cpu")
-    task = loop.Task(
-        run=run,
-        settings=settings,
-        execution=Execution.of(p.train, ranks),
-        train=people["train"],
-        # Validation takes no part in it.
-        val=val,
-        loaders=Loaders(people["train"], val, images, settings, seed, p.compute.workers),
-        maps=None,
-        pretrained=lambda network: "none",
-        accuracy=lambda image_xy, scores: 0.0,
-        tracker=Clock(),
-    )
     batch = settings.training.train.batch_size
 
     def looped() -> tuple[float, float]:
@@ -109,14 +88,14 @@ def measure(options: argparse.Namespace, p: params.Params, root: Path) -> dict[s
         guidance=settings.guided.guidance if settings.guided else None,
     )
     step = Step(net, run, settings, ranks, steps_per_epoch=10**6)
-    crops = loader.Crops(people["train"], images, settings.input.size, settings.training.augment)
-    schedule = Schedule(len(people["train"]), batch, 1, 0)
+    crops = loader.Crops(task.train, task.loaders.images, settings.input.size, settings.training.augment)
+    schedule = Schedule(len(task.train), batch, 1, 0)
     prepared = step.prepare(next(iter(loader.batches(crops, schedule, workers=0))))
 
     def bare() -> tuple[float, float]:
         """The same of as many steps on one batch."""
         step.network.train()
-        count = len(people["train"]) // batch
+        count = len(task.train) // batch
         began = now()
         for number in range(count):
             step.update(prepared, number, 1e-3)

@@ -24,24 +24,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median, quantiles
 
-import numpy as np
 import torch
 
 from pipeline import engines
 
 engines.pin_torch(deterministic=True)
 
-from benchmarks import tables  # noqa: E402
+from benchmarks import tables, tasks  # noqa: E402
 from pipeline import params, runs  # noqa: E402
-from pipeline.datasets import DATASETS, sources  # noqa: E402
-from pipeline.people import People  # noqa: E402
+from pipeline.datasets import DATASETS  # noqa: E402
 from pipeline.ranks import Ranks  # noqa: E402
 from pipeline.tracking import NoTracker, Tracker  # noqa: E402
 from pipeline.training import loop  # noqa: E402
 from pipeline.training.checkpoint import Checkpoint  # noqa: E402
 from pipeline.training.history import Row  # noqa: E402
-from pipeline.training.loaders import Loaders  # noqa: E402
-from pipeline.training.step import Execution  # noqa: E402
 
 COLUMNS = {
     "server": "{:>8}",
@@ -119,32 +115,15 @@ def server(kind: str, folder: Path) -> Iterator[str]:
 
 
 def measure(kind: str, options: argparse.Namespace, p: params.Params, root: Path) -> dict[str, object]:
-    folder = root / "data" / options.dataset / "people"
-    people = {split: People.load(folder / f"{split}.npz") for split in ("train", "val")}
-    run = runs.Run(dataset=options.dataset, model="sg_hrnet_small", radius=p.radius, seed=0, ablation=None)
-    settings = runs.Settings.of(p, guided=True)
+    ranks = Ranks.join("cpu")
+    task = tasks.task(options.dataset, "sg_hrnet_small", p, root, ranks)
     record = runs.Record(
-        run=run,
-        joints=DATASETS[run.dataset].KEYPOINTS.count,
-        settings=settings,
+        run=task.run,
+        joints=DATASETS[options.dataset].KEYPOINTS.count,
+        settings=task.settings,
         data=runs.Data(source=p.data.source, people_sha256="", archives_sha256=""),
         first_weights="",
         machine=None,
-    )
-    val, ranks = people["val"].select(np.array([0])), Ranks.join("cpu")
-    images = sources.open_images(run.dataset, p.data, root)
-    task = loop.Task(
-        run=run,
-        settings=settings,
-        execution=Execution.of(p.train, ranks),
-        train=people["train"],
-        # Validation takes no part in it.
-        val=val,
-        loaders=Loaders(people["train"], val, images, settings, 0, p.compute.workers),
-        maps=None,
-        pretrained=lambda network: "none",
-        accuracy=lambda image_xy, scores: 0.0,
-        tracker=NoTracker(),
     )
 
     def trained(tracker: Tracker | NoTracker) -> Timed:
