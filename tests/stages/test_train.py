@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.training.checkpoint import Checkpoint
 from tests.conftest import ROOT
 
+# Of a training that is to be killed several times, three steps each: seconds of them.
+EPOCHS = 40
 RUN = Path("runs/mpii/hrnet_small-s0")
 STAGE = """
 stages:
@@ -39,6 +42,16 @@ def finish(folder: Path, *command: str) -> str:
     process = start(folder, *command)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    return output
+
+
+def wait_for(text: str, process: subprocess.Popen) -> str:
+    """What a process says until it says a text."""
+    output = ""
+    while text not in output:
+        line = process.stdout.readline()
+        assert line, output
+        output += line
     return output
 
 
@@ -90,35 +103,57 @@ def same(folder: Path) -> bool:
     )
 
 
+@pytest.fixture
+def long(project, tmp_path):
+    """The same with more epochs, in a folder of its own in which nothing ran yet, but for `whole`."""
+    folder = shutil.copytree(
+        project, tmp_path / "long", ignore=shutil.ignore_patterns("runs", "whole", "checkpoints", "dvc.lock")
+    )
+    change(folder, train={"epochs": EPOCHS, "lr_drops": [EPOCHS - 5]})
+    finish(folder, "-m", "stages.train", "mpii", "hrnet_small-s0")
+    (folder / RUN).rename(folder / "whole")
+    shutil.rmtree(folder / "checkpoints")
+    return folder
+
+
+def step_of(folder: Path) -> int:
+    """The step that a training has saved last."""
+    file = next(folder.glob("checkpoints/mpii-hrnet_small-s0-*.safetensors"), None)
+    saved = Checkpoint(file.parent, file.stem).load() if file else None
+    return saved.facts["step"] if saved else 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes(project):
-    seconds = random.Random()
-    for victim in ("trainer", "dvc", "both"):
-        # Forced, it starts anew where the training before came to its end before it was to be killed; and where DVC was
-        # killed before it could record that end, there is nothing left to kill.
-        process = start(project, "-m", "dvc", "repro", "--force")
+def test_killed_at_random_moments_dvc_repro_goes_on_and_ends_with_the_same_bytes(long):
+    steps, chance, reached = 3 * EPOCHS, random.Random(), 0
+    for number, victim in enumerate(("trainer", "dvc", "both"), 1):
+        process = start(long, "-m", "dvc", "repro")
+        if reached:
+            wait_for(f"going on from step {reached} of {steps}", process)
+        # Somewhere in its own quarter of the steps: a step or more after the last kill, well before the end.
+        aim = chance.randint(reached + 1, steps * number // 4)
         deadline = time.monotonic() + 60
-        while not list(project.glob("checkpoints/*.safetensors")) or not trainers(project):
-            assert not process.poll() and time.monotonic() < deadline, process.communicate()[0]
-            if process.poll() == 0:
-                break
-            time.sleep(0.02)
-        time.sleep(seconds.uniform(0, 3))
-        at_work = trainers(project)
+        while step_of(long) < aim:
+            assert process.poll() is None and time.monotonic() < deadline, f"{victim}, step {step_of(long)}"
+            time.sleep(0.01)
+        # And anywhere in a step.
+        time.sleep(chance.uniform(0, 0.05))
+        # The first is the trainer, and its loaders come after it.
+        trainer = trainers(long)[0]
         if victim in ("dvc", "both"):
             process.kill()
-        if victim in ("trainer", "both") and at_work:
-            # The first is the trainer, and its loaders come after it.
-            os.kill(at_work[0], signal.SIGKILL)
-        process.wait(60)
+        if victim in ("trainer", "both"):
+            os.kill(trainer, signal.SIGKILL)
+        assert process.wait(60) != 0
         gone = time.monotonic() + 10
-        while trainers(project):
-            assert time.monotonic() < gone, f"{victim} was killed, and {trainers(project)} work on"
+        while trainers(long):
+            assert time.monotonic() < gone, f"{victim} was killed, and {trainers(long)} work on"
             time.sleep(0.05)
-    # Not what DVC may have kept of an end between two kills: what is left of the last training goes on.
-    output = finish(project, "-m", "dvc", "repro", "--force")
-    assert same(project), output
+        reached = step_of(long)
+        assert aim <= reached < steps
+    output = finish(long, "-m", "dvc", "repro")
+    assert f"going on from step {reached} of {steps}" in output and same(long), output
 
 
 @pytest.mark.slow
@@ -156,12 +191,8 @@ def test_two_workspaces_that_need_one_run_train_it_once(project, tmp_path, monke
         time.sleep(0.02)
     # It holds the run, and ends when it is told to go on.
     first.send_signal(signal.SIGSTOP)
-    second, output = start(other, *command), ""
-    assert second.stdout is not None
-    while "waiting to take it over" not in output:
-        line = second.stdout.readline()
-        assert line, output
-        output += line
+    second = start(other, *command)
+    output = wait_for("waiting to take it over", second)
     first.send_signal(signal.SIGCONT)
     output += second.communicate(timeout=60)[0]
     assert first.wait(60) == 0 and second.returncode == 0
