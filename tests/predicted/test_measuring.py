@@ -8,12 +8,13 @@ import pytest
 
 from pipeline import params, runs
 from pipeline.datasets import DATASETS, matlab
+from pipeline.datasets.formats import mpii_predictions
 from pipeline.metrics import pckh
 from pipeline.predicted import labels, measuring
 from tests.conftest import write_params
 from tests.predicted.conftest import PEOPLE, detections_mat, write_h5
 
-METRIC = DATASETS["mpii"].METRIC
+METRIC, KEYPOINTS = DATASETS["mpii"].METRIC, DATASETS["mpii"].KEYPOINTS
 
 
 @pytest.fixture
@@ -86,6 +87,44 @@ def test_a_mat_file_is_measured_alike_and_says_whose_its_rows_are(place, validat
     ]
     (place / "ours.mat").write_bytes(ours)
     assert _measure(place / "ours.mat")[0].scores == expected
+
+
+def tompson(people, predictions, names) -> bytes:
+    """Predictions as detections.mat holds them: a cell a person, joints by their names, and whose they are."""
+    cells, named = np.empty(len(people), object), np.empty(len(names), object)
+    for row in range(len(people)):
+        cells[row] = predictions[row, [mpii_predictions.TOMPSON.get(name, 0) for name in names]] + 1
+    named[:] = names
+    whose = {"RELEASE_img_index": people.image_id, "RELEASE_person_index": people.person_id % 1000}
+    return matlab.save({"keypointsAll": cells, "output_joints": named} | whose, oned_as="row")
+
+
+def test_predictions_by_names_of_joints_are_measured_alike(place, validation, predictions):
+    people, _ = validation
+    without = predictions.copy()
+    without[:, [KEYPOINTS.names.index("pelvis"), KEYPOINTS.names.index("thorax")]] = np.nan
+    expected = _measure(write_h5(place / "a.h5", without + 1))[0].scores
+    backwards, names = np.arange(PEOPLE)[::-1], sorted(mpii_predictions.TOMPSON)
+    content = tompson(people.select(backwards), predictions[backwards], names)
+    (place / "theirs.mat").write_bytes(content)
+    assert _measure(place / "theirs.mat")[0].scores == expected
+    (place / "theirs.mat").write_bytes(tompson(people, predictions, [*names[:-1], "tail"]))
+    with pytest.raises(
+        ValueError, match=r"theirs\.mat: keypointsAll does not hold the joints that output_joints"
+    ):
+        _measure(place / "theirs.mat")
+
+
+def test_rows_of_other_people_are_refused(place, validation, predictions):
+    people, _ = validation
+    for others, problem in (
+        (np.arange(PEOPLE) % (PEOPLE - 1), "none for person 410001 of the 400"),
+        (np.append(np.arange(PEOPLE), 0), "several for one person of the 400"),
+    ):
+        content = DATASETS["mpii"].EXPORT(people.select(others), predictions[others])["predictions.mat"]
+        (place / "ours.mat").write_bytes(content)
+        with pytest.raises(ValueError, match=problem):
+            _measure(place / "ours.mat")
 
 
 def test_listed_predictions_are_runs_of_the_report(place, predictions):
@@ -174,6 +213,9 @@ def test_results_of_cocos_format_are_scored_as_they_are(place):
         (lambda person: person | {"image_id": 99}, "image 99, which is none of the 5"),
         (lambda person: person | {"keypoints": person["keypoints"][:-3]}, "17 keypoints of three"),
         (lambda person: person | {"score": float("nan")}, "finite"),
+        (lambda person: person | {"image_id": "1"}, "its person 1 must have an image_id"),
+        (lambda person: [person], "its person 1 must have an image_id"),
+        (lambda person: {key: person[key] for key in person if key != "score"}, "its person 1 must have"),
         (
             lambda person: person | {"keypoints": (np.array(person["keypoints"]) / 1e3).tolist()},
             "heatmap|order",
@@ -182,6 +224,16 @@ def test_results_of_cocos_format_are_scored_as_they_are(place):
         file.write_text(json.dumps([change(person) for person in results]))
         with pytest.raises(ValueError, match=problem):
             _measure(file, "coco", "detected")
+    for text, problem in (
+        ("[", "is no JSON"),
+        ("[]", "holds no list of results"),
+        ("{}", "no list of results"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=problem):
+            _measure(file, "coco", "detected")
+    with pytest.raises(ValueError, match=r"coco takes COCO's results, a file that ends in \.json"):
+        _measure(write_h5(place / "theirs.h5", people.joints), "coco", "detected")
 
 
 def test_the_public_files_give_the_published_numbers(tmp_path, monkeypatch, shared, capsys):
