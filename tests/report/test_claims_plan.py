@@ -9,7 +9,7 @@ from pipeline import plan
 from pipeline.metrics.bootstrap import Replicates, Seeds, Student
 from pipeline.report import claims
 from pipeline.report.claims import effort
-from pipeline.report.claims.power import Evidence, need
+from pipeline.report.claims.power import MOST_SEEDS, Evidence, Need, need
 from pipeline.report.results import Results
 from tests.report.synthetic import PAPER
 
@@ -69,3 +69,44 @@ def test_the_plan_counts_trainings_and_their_hours_at_a_measured_rate(tmp_path, 
     (folder / "training-gpu.json").write_text("[]")
     with pytest.raises(ValueError, match=r"training-gpu\.json"):
         effort.measured_rates(made)
+
+
+def spoken(new, these, assumed=False, trainings=None, **hours) -> str:
+    return effort.Effort(Need(new, these, 0.31, assumed), trainings, hours).words
+
+
+def test_what_a_claim_needs_is_a_sentence():
+    assert spoken(5, 4, trainings=6, a_GPU=1234.5) == (
+        "If true as claimed, 5 seeds a side decide it at 80% power (4 on these images), "
+        "6 further trainings (1,234.5 hours on a_GPU)."
+    )
+    assert spoken(5, None, assumed=True) == (
+        "If true as claimed, 5 seeds a side decide it at 80% power (more on these images); "
+        "the spread over seeds is assumed."
+    )
+    assert spoken(None, 7, trainings=8) == (
+        f"Even if true as claimed, on new images {MOST_SEEDS} seeds a side do not decide it (power with any number: "
+        "31%); on these images 7 do at 80% power, 8 further trainings."
+    )
+    assert spoken(None, None) == f"Even if true as claimed, {MOST_SEEDS} seeds a side do not decide it."
+
+
+def test_the_command_prints_the_plan_at_the_rate_given(tmp_path, results, monkeypatch, capsys):
+    results(tmp_path, source="official", full_size=True, **PAPER | {"seeds": [0, 1]})
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["plan", *arguments])
+        plan.main()
+        return capsys.readouterr().out
+
+    assert "No rate is known: give --images-per-second" in said()
+    given = said("--images-per-second", "100")
+    assert "hours, at the rate given" in given and "No rate is known" not in given
+    assert "Seeds of each side for 80% power" in given
+    for arguments, problem in ((["--images-per-second", "0"], "must be above 0"), ([], "params.yaml")):
+        if not arguments:
+            (tmp_path / "params.yaml").write_text("profile: demo\n")
+        with pytest.raises(SystemExit) as ended:
+            said(*arguments)
+        assert ended.value.code and problem in capsys.readouterr().err
