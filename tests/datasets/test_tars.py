@@ -98,11 +98,12 @@ def gnu_header(kind: bytes, size: int, name: bytes = b"a") -> bytes:
     ids=["chained names", "chained headers", "long name", "huge name", "negative size", "empty members"],
 )
 def test_hostile_headers_of_a_tar_end_soon(root, tmp_path, content, message):
-    begin = time.monotonic()
+    # Of this process, whatever else the machine does.
+    begin = time.process_time()
     folder = mpii_with(gzip.compress(content + bytes(1024)), tmp_path / "mine")
     with pytest.raises((ArchiveError, StoreError), match=message):
         fetch("mpii", data(folder), root)
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
     assert not list((root / "data/archives/mpii").glob("images-*"))
 
 
