@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -91,6 +92,73 @@ def test_a_password_is_in_no_line(project, make_facts, monkeypatch, capsys):
     assert said.out.count("\n") == 1
     assert store.redacted("at http://me:s3cr%40t@host, s3cr@t") == "at http://me:***@host, ***"
     assert "s3cr" not in said.out + said.err
+
+
+def test_rows_that_a_server_missed_come_when_it_is_back(make_facts, row, monkeypatch, capsys):
+    facts, send = make_facts(), store.log_points
+
+    def away_at_first(client, row, points):
+        if not points or points[-1][3] < 3:
+            raise ConnectionError("the server is away")
+        send(client, row, points)
+
+    monkeypatch.setattr(store, "log_points", away_at_first)
+    monkeypatch.setattr(follower, "TOGETHER", 0.01)
+    monkeypatch.setattr(follower, "AGAIN", 0.0)
+
+    class Slowly(io.StringIO):
+        """A line whenever the one before was dealt with."""
+
+        def __iter__(self):
+            for line in self.getvalue().splitlines(True):
+                yield line
+                time.sleep(0.1)
+
+    follower.follow(Slowly(lines(facts, *(step(n) for n in range(1, 5))).getvalue()))
+    client, only = row(facts)
+    assert losses(client, only) == [(1, 1.0), (2, 0.5), (3, 0.3333333), (4, 0.25)]
+    assert only.info.status == "FINISHED"
+    # Once, however often it fails.
+    assert capsys.readouterr().out == (
+        "MLflow does not take this run for now (ConnectionError: the server is away); `make mlflow` brings it\n"
+    )
+
+
+def test_a_line_that_was_cut_by_a_kill_is_left_out(make_facts, row):
+    facts = make_facts()
+    whole = lines(facts, step(1), status=None).getvalue()
+    follower.follow(io.StringIO(whole + '{"row": {"kind": "st'))
+    client, only = row(facts)
+    assert losses(client, only) == [(1, 1.0)] and only.info.status == "KILLED"
+
+
+def test_a_follower_that_is_told_nothing_makes_no_row(project):
+    follower.follow(io.StringIO(""))
+    assert {each.name for each in store.connect().search_experiments()} == {"Default"}
+
+
+def test_a_row_says_where_its_training_ran_in_dvc_and_git(make_facts, row, monkeypatch):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "all"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    monkeypatch.setenv("DVC_EXP_NAME", "slow-lr")
+    monkeypatch.setenv("DVC_STAGE", "train_sweep@mpii-sg_hrnet_small-5-0")
+    facts = make_facts()
+    follower.follow(lines(facts, step(1)))
+    tags = row(facts)[1].data.tags
+    assert tags["dvc.experiment"] == "slow-lr" and tags["dvc.stage"] == "train_sweep@mpii-sg_hrnet_small-5-0"
+    assert tags["mlflow.source.git.commit"] == head.strip()
+
+
+def test_the_machine_is_watched_where_mlflows_own_variable_asks_for_it(make_facts, row, monkeypatch):
+    watched = []
+    monkeypatch.setattr(follower, "watch_the_machine", lambda row, resumed: watched.append((row, resumed)))
+    facts = make_facts()
+    follower.follow(lines(facts, step(1), status=None))
+    assert watched == []
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    follower.follow(lines(facts, step(2), steps=1))
+    assert watched == [(row(facts)[1].info.run_id, True)]
 
 
 def tracked(facts, rows) -> float:
