@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ def score_rows(file: File, true: Labels) -> Scored:
     _check_numbers(image_xy, file)
     recognition.check(image_xy, people, module.KEYPOINTS, file.path.name, exact=True)
     score, box_score = np.ones(image_xy.shape[:2]), np.ones(len(people))
-    return module.METRIC.score(people, image_xy, score, box_score, true.folder, Rules())
+    scored = module.METRIC.score(people, image_xy, score, box_score, true.folder, Rules())
+    return replace(scored, samples=scored.samples | module.METRIC.mirror_samples(people, image_xy))
 
 
 def _check_numbers(image_xy: Array, file: File) -> None:
