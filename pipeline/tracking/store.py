@@ -83,6 +83,14 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     return str(client.create_experiment(name, artifact_location=where, tags=_KIND))
 
 
+def experiments(client: "MlflowClient") -> list[str]:
+    """The ids of all experiments that are of trainings, as those made here."""
+    ((key, value),) = _KIND.items()
+    return [
+        str(one.experiment_id) for one in client.search_experiments(filter_string=f"tags.`{key}` = '{value}'")
+    ]
+
+
 def rows(client: "MlflowClient", experiment: str, key: str) -> "list[Run]":
     """A training's rows, the oldest first."""
     found = client.search_runs([experiment], f"tags.training = '{key}'", order_by=["start_time ASC"])
