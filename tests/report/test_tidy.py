@@ -45,7 +45,8 @@ def test_every_column_of_the_tables_holds_numbers_or_words(outcome, tmp_path):
     for table in tables.make(outcome):
         frame = _read(forms.to_csv(table), tmp_path)
         metrics = [f"{metric}{end}" for metric in table.metrics for end in ("", "_low", "_high", "_sd")]
-        changes = ["difference", "difference_low", "difference_high"] if table.gain else []
+        ends = ("", "_low", "_high", "_low_these_images", "_high_these_images")
+        changes = [f"difference{end}" for end in ends] if table.gain else []
         assert {*FACTS, *metrics, *changes} <= set(frame)
         _is_tidy(frame, {*FACTS, *metrics, *changes})
     table1 = _read(forms.to_csv(tables.make(outcome)[0]), tmp_path)
