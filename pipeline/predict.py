@@ -35,6 +35,8 @@ from pipeline.runs import Record
 SHOWN_SCORE = 0.2
 # Of a box's numbers, in pixels.
 FARTHEST = 1e6
+# Of what is drawn, in pixels: many times what a picture shows, and more would take gigabytes.
+DRAWN_SIDE = 4000
 # The study whose guided network predicts where no run is named.
 PUBLISHED = Path("studies") / "lspet-small"
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -83,9 +85,13 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
     from matplotlib.figure import Figure
 
     keypoints, shown = DATASETS[dataset].KEYPOINTS, prediction["score"] > SHOWN_SCORE
+    shrunk = min(DRAWN_SIDE / max(image.shape[:2]), 1)
+    if shrunk < 1:
+        height, width = (max(round(side * shrunk), 1) for side in image.shape[:2])
+        image, box = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), box * shrunk
     whole = drawing.skeleton(
         image[..., :3],
-        prediction["image_xy"],
+        prediction["image_xy"] * shrunk,
         shown,
         keypoints,
         thickness=max(1, round(max(image.shape[:2]) / 300)),
@@ -106,11 +112,10 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
         panels["product of the maps"] = drawing.overlay(prediction["input"], prediction["maps"].prod(0), 0.7)
     columns = 4 if "maps" in prediction else 2
     rows = -(-len(panels) // columns)
-    height, width = image.shape[:2]
-    figure = Figure(
-        figsize=(2.2 * columns + 4.4 * rows * width / height / 1.5, 3.3 * rows), layout="constrained"
-    )
-    widths = [4.4 * rows * width / height / 1.5, 2.2 * columns]
+    # A panorama gets no longer a picture than this.
+    shape = min(max(image.shape[1] / image.shape[0], 1 / 4), 4)
+    widths = [4.4 * rows * shape / 1.5, 2.2 * columns]
+    figure = Figure(figsize=(sum(widths), 3.3 * rows), layout="constrained")
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)[0]
     axes = left.subplots()
     axes.imshow(whole)

@@ -1,7 +1,10 @@
 """A trained run on any image: the same joints as in evaluation, and a picture of them."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -169,6 +172,42 @@ def test_boxes_that_are_none_are_said_in_a_sentence_that_names_the_file(
     with pytest.raises(SystemExit) as said:
         predict.main(["street.png", "--run", "coco/a", "--boxes", "boxes.json"])
     assert re.match(rf"predict: --boxes boxes\.json.*{message}", str(said.value)) and len(str(said.value)) < 300
+
+
+def test_a_picture_is_drawn_of_a_smaller_copy_where_a_photo_is_large(tmp_path, image, monkeypatch):
+    folder = run_of(tmp_path / "a")
+    monkeypatch.setattr(predict, "DRAWN_SIDE", 240)
+    rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    prediction = predict.predict(rgba, BOX, folder, CPU)
+    twice = prediction | {"image_xy": prediction["image_xy"] * 2}
+    large = predict.picture(rgba.repeat(2, 0).repeat(2, 1), BOX * 2, twice, "coco")
+    assert large == predict.picture(rgba, BOX, prediction, "coco")
+
+
+@pytest.mark.parametrize("shape", [(8, 40_000), (40_000, 8)])
+def test_a_panorama_s_picture_is_no_longer_than_four_times_its_height(tmp_path, monkeypatch, shape):
+    run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", np.zeros(shape, np.uint8))
+    predict.main(["street.png", "--run", "coco/a"])
+    height, width = crop.decode_image((tmp_path / "street-pose.png").read_bytes(), "picture").shape[:2]
+    assert 300 < height < 2000 and 300 < width < 5000
+
+
+@pytest.mark.slow
+def test_a_thousand_bytes_a_megapixel_do_not_take_the_machine_s_memory(tmp_path, monkeypatch):
+    run_of(tmp_path / "runs" / "coco" / "a")
+    cv2.imwrite(str(tmp_path / "vast.png"), np.zeros((14_000, 14_000), np.uint8))
+    code = (
+        "import resource; from pipeline import predict; predict.main(['vast.png', '--run', 'coco/a']);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # Its pixels are 0.8 GB, and as much again while they are made.
+    assert int(done.stdout.split()[-1]) < 3 << 20
 
 
 def test_a_photo_is_turned_as_its_tag_says(tmp_path, image):
