@@ -20,6 +20,12 @@ from pipeline import dvc_stages, params, paths  # noqa: E402
 # In seconds since 1970; torchrun's processes start later than their stage.
 STARTED = float(os.environ.get("STAGE_STARTED") or time.time())
 
+NO_SHARED_MEMORY = (
+    "shared memory ran out under the loaders; give /dev/shm more (docker run --shm-size, or --ipc=host), or take fewer "
+    "compute.workers"
+)
+KILLED = "a loader's process was killed: memory probably ran out under it; take fewer compute.workers"
+
 
 def _deterministic() -> bool:
     """As params.yaml has it; where that cannot be read, the stage will say so."""
@@ -54,6 +60,8 @@ def main(stage: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
+        if isinstance(error, RuntimeError) and (reason := _of_loaders(str(error))):
+            sys.exit(f"{name}: {reason}")
         log = paths.project_root() / "build" / "errors" / f"{name}-{os.getpid()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"{sys.version}\n{' '.join(sys.argv)}\n{traceback.format_exc()}")
@@ -61,6 +69,14 @@ def main(stage: Callable[..., None]) -> None:
             f"{name}: nobody foresaw this ({type(error).__name__}: {' '.join(str(error).split())[:200]}); please "
             f"report it with {log}, which holds the whole of it"
         )
+
+
+def _of_loaders(text: str) -> str | None:
+    """Why processes that load images died, by the text of torch's error; None of another error."""
+    if "Bus error" in text or "shared memory" in text:
+        return NO_SHARED_MEMORY
+    died = "killed by signal" in text or "exited unexpectedly" in text
+    return KILLED if died and "DataLoader worker" in text else None
 
 
 def of_dvc(stage: str) -> list[str]:

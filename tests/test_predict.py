@@ -78,7 +78,10 @@ def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, mode
         (["--run", "coco/a", "--box", "5000,2,30,40"], "lies outside the image"),
         (["--run", "coco/a", "--box=-50,2,30,40"], "lies outside the image"),
         (["--run", "coco/a", "--box=0,0,1e308,10"], "^predict: --box 0,0,1e308,10 must be x,y,width,height"),
-        (["--run", "coco/a", "--box=0,0,1e30,1e30"], "^predict: --box 0,0,1e30,1e30 must be x,y,width,height"),
+        (
+            ["--run", "coco/a", "--box=0,0,1e30,1e30"],
+            "^predict: --box 0,0,1e30,1e30 must be x,y,width,height",
+        ),
         (["--run", "coco/a", "--box=9,9,1e-300,1e-300"], "^predict: --box 9,9,1e-300,1e-300 must be"),
     ],
 )
@@ -149,19 +152,22 @@ def test_a_folder_with_several_people_gives_cocos_results(tmp_path, image, monke
     assert {file.name for file in tmp_path.glob("*.png")} == {"a-pose.png", "a-pose-2.png"}
 
 
+def boxes_file(bbox, images='{"id": 1, "file_name": "street.png"}', image_id="1"):
+    people = f'{{"image_id": {image_id}, "bbox": [0, 0, {bbox}, 9]}}'
+    return f'{{"images": [{images}], "annotations": [{people}]}}'
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [{"id": 1, "file_name": "street.png"}], "annotations": [{"image_id": 1, "bbox": [%s, 0, 9, 9]}]}'
-         % ("9" * 400), "must hold COCO's `images`"),
-        ('{"images": [{"id": Infinity, "file_name": "street.png"}], "annotations": []}', "must hold COCO's `images`"),
+        (boxes_file("9" * 400), "must hold COCO's `images`"),
+        (boxes_file("9", '{"id": Infinity, "file_name": "street.png"}'), "must hold COCO's `images`"),
         ("[" * 100_000, "must hold COCO's `images`"),
-        ('{"images": [], "annotations": [{"image_id": %s, "bbox": [0, 0, 9, 9]}]}' % ("9" * 400), "must hold COCO's"),
-        ('{"images": [{"id": 1, "file_name": "street.png"}], "annotations": [{"image_id": 1, "bbox": [0, 0, 1e30, 9]}]}',
-         "must be x,y,width,height"),
+        (boxes_file("9", image_id="9" * 400), "must hold COCO's `images`"),
+        (boxes_file("1e30"), "must be x,y,width,height"),
     ],
     ids=["400 digits", "an infinite id", "brackets", "an unknown id of 400 digits", "a box of 1e30"],
-)  # fmt: skip
+)
 def test_boxes_that_are_none_are_said_in_a_sentence_that_names_the_file(
     tmp_path, image, monkeypatch, content, message
 ):
@@ -171,7 +177,9 @@ def test_boxes_that_are_none_are_said_in_a_sentence_that_names_the_file(
     (tmp_path / "boxes.json").write_text(content)
     with pytest.raises(SystemExit) as said:
         predict.main(["street.png", "--run", "coco/a", "--boxes", "boxes.json"])
-    assert re.match(rf"predict: --boxes boxes\.json.*{message}", str(said.value)) and len(str(said.value)) < 300
+    assert (
+        re.match(rf"predict: --boxes boxes\.json.*{message}", str(said.value)) and len(str(said.value)) < 300
+    )
 
 
 def test_a_picture_is_drawn_of_a_smaller_copy_where_a_photo_is_large(tmp_path, image, monkeypatch):
