@@ -2,10 +2,9 @@
 
 import inspect
 import os
-import select
 import signal
+import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -24,6 +23,8 @@ NO_SHARED_MEMORY = (
     "shared memory ran out under the loaders; give /dev/shm more (docker run --shm-size, or --ipc=host), or take fewer "
     "compute.workers"
 )
+# Kept, so that Python does not wait for them.
+_watchers: list["subprocess.Popen[bytes]"] = []
 KILLED = "a loader's process was killed: memory probably ran out under it; take fewer compute.workers"
 
 
@@ -92,7 +93,8 @@ def of_dvc(stage: str) -> list[str]:
 def end_with_dvc() -> None:
     """Get SIGTERM when DVC or torchrun, where one of them started this process, dies: no orphan works on.
 
-    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between.
+    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between. And not
+    by a thread of this process, which will fork loaders.
     """
     if sys.platform != "linux":
         return
@@ -107,15 +109,21 @@ def end_with_dvc() -> None:
     # Else it is the process to which the kernel gives orphans.
     if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python", b"parsl", b"slurmstepd")):
         raise SystemExit("the DVC that started this stage is gone")
-    poll = select.poll()
-    for pid in above:
-        poll.register(os.pidfd_open(pid), select.POLLIN)
-
-    def wait() -> None:
-        poll.poll()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="end with DVC", daemon=True).start()
+    # Opened here: whoever ends from now on is noticed.
+    watched = [os.pidfd_open(pid) for pid in (os.getpid(), *above)]
+    # Its other end stays open until this process ends, or becomes another program.
+    start, _ = os.pipe()
+    files = (watched[0], start, *watched[1:])
+    # In a session of its own: what is sent to the stage's group is not for it.
+    _watchers.append(
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", Path(__file__).with_name("watch.py"), *map(str, files)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=files, start_new_session=True,
+        )
+    )  # fmt: skip
+    for file in files:
+        os.close(file)
 
 
 def _proc(pid: int, file: str) -> bytes:
