@@ -386,9 +386,8 @@ def parse(text: str, source: str) -> Params:
         return Params.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise ParamsError(f"{source}: {_problem(error)}") from None
-    except (
-        ValueError
-    ) as error:  # a number of more digits than Python writes, which YAML may write to another base
+    except ValueError as error:
+        # A number of more digits than Python writes, as YAML may write it to another base.
         raise ParamsError(f"{source}: {error}") from None
 
 

@@ -23,9 +23,9 @@ NO_SHARED_MEMORY = (
     "shared memory ran out under the loaders; give /dev/shm more (docker run --shm-size, or --ipc=host), or take fewer "
     "compute.workers"
 )
-# Kept, so that Python does not wait for them.
-_watchers: list["subprocess.Popen[bytes]"] = []
 KILLED = "a loader's process was killed: memory probably ran out under it; take fewer compute.workers"
+# Kept, so that Python does not take them for forgotten.
+_watchers: list["subprocess.Popen[bytes]"] = []
 
 
 def _deterministic() -> bool:

@@ -155,10 +155,10 @@ def test_where_there_is_a_server_none_is_started_and_its_password_is_not_shown(
     monkeypatch.setenv("DISPLAY", ":0")
     assert comparison.serve(port, {"coco": "3", "mpii": "4"}) == 0
     said = capsys.readouterr().out
-    assert "coco, At a glance: https://me:***@mlflow.example.org/#/experiments/3/runs?" in said
+    assert "coco, At a glance: https://***@mlflow.example.org/#/experiments/3/runs?" in said
     assert "s3cret" not in said and said.count("\n") == 7 and not (project / "started.json").exists()
     # On a screen the weights of the first dataset come up.
-    assert opened == [views.weights("coco").url("https://me:***@mlflow.example.org", "3")]
+    assert opened == [views.weights("coco").url("https://***@mlflow.example.org", "3")]
     monkeypatch.delenv("DISPLAY")
     comparison.serve(port, {"coco": "3"})
     assert len(opened) == 1
