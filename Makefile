@@ -34,6 +34,7 @@ $(INSTALLED): requirements.txt requirements-cpu.txt requirements-cuda.txt
 repro: $(INSTALLED) ## Run the pipeline, from data to tables; JOBS=2 or CLUSTER=slurm: runs side by side
 	@python -m pipeline.params
 	$(if $(JOBS)$(CLUSTER),python -m pipeline.parallel $(if $(JOBS),--jobs $(JOBS)) $(if $(CLUSTER),--cluster $(CLUSTER)))
+	$(if $(JOBS)$(CLUSTER),@dvc status --quiet || (echo "Stages ran side by side, and DVC still has something to do:" >&2 && dvc status >&2 && false))
 	dvc repro
 	@python -m pipeline.committed
 	@echo "The report: file://$(CURDIR)/reports/index.html"

@@ -112,15 +112,14 @@ def _compare(
 
     The precisions are compared eager: what compiling does to a loss, the comparison with eager steps tells.
     """
-    gpu, eager = ranks.device.type == "cuda", replace(execution, compiled="eager")
+    eager = replace(execution, compiled="eager")
     ways = {
         "eager": eager,
         "float32" if eager.bfloat16 else "bfloat16": replace(eager, bfloat16=not eager.bfloat16),
-    }
-    if gpu:
-        ways["free" if execution.deterministic else "deterministic"] = replace(
+        "free" if execution.deterministic else "deterministic": replace(
             execution, deterministic=not execution.deterministic
-        )
+        ),
+    }
     done = {execution: chosen}
     for name, way in ways.items():
         if way in done:

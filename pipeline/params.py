@@ -4,7 +4,6 @@ python -m pipeline.params checks params.yaml: `make repro` does so first, since 
 """
 
 import json
-import math
 import re
 import sys
 from collections.abc import Iterable
@@ -27,6 +26,12 @@ from pipeline import strict_yaml
 from pipeline.datasets import DATASETS
 from pipeline.networks import BASELINES, GUIDED, NETWORKS
 from pipeline.variants import VARIANTS, Apply, Reduction
+
+# Ends that no use comes near: beyond them a training would fail at its first step, and name no key.
+LONGEST = 4096
+"""Of an image's or an input's sides, in pixels."""
+WIDEST = 10_000
+"""Of radii, in heatmap pixels."""
 
 
 def _one_of(table: Iterable[str]) -> AfterValidator:
@@ -58,8 +63,10 @@ def _sized_one_of(names: Iterable[str]) -> AfterValidator:
             raise ValueError(
                 f"{name!r} is none of {', '.join(names)}, nor one with an input's size behind it"
             )
-        if size and any(side % 32 for side in size):
-            raise ValueError(f"{name!r}: height and width must be multiples of 32, the coarsest stride")
+        if size and any(side % 32 or side > LONGEST for side in size):
+            raise ValueError(
+                f"{name!r}: height and width must be multiples of 32, the coarsest stride, at most {LONGEST}"
+            )
         return name
 
     return AfterValidator(check)
@@ -69,14 +76,19 @@ BaselineName = Annotated[str, _sized_one_of(BASELINES)]
 GuidedName = Annotated[str, _one_of(GUIDED)]
 NetworkName = Annotated[str, _sized_one_of(NETWORKS)]
 AblationName = Annotated[str, _one_of(VARIANTS)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+# Processes, threads, or a small network's blocks; a side in pixels.
+Few = Annotated[int, Field(ge=1, le=1000)]
+Side = Annotated[int, Field(ge=1, le=LONGEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _radius(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
-        raise ValueError(f"must be a number of heatmap pixels, at least 1 (got {strict_yaml.short(value)})")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= WIDEST:
+        raise ValueError(
+            f"must be a number of heatmap pixels, at least 1 and at most {WIDEST} (got {strict_yaml.short(value)})"
+        )
     if isinstance(value, float) and value.is_integer():
         # DVC names stages and folders by the number as it is written.
         raise ValueError(f"write {value:.0f} and not {value}, which would be another stage")
@@ -106,7 +118,7 @@ class Demo(Group):
     seed: Seed
     train_people: Positive
     val_people: Positive
-    image_size: tuple[Positive, Positive]
+    image_size: tuple[Side, Side]
 
 
 class Data(Group):
@@ -116,7 +128,7 @@ class Data(Group):
 
 
 class Input(Group):
-    size: tuple[Positive, Positive]
+    size: tuple[Side, Side]
     reduced_decoding: bool
 
     @field_validator("size")
@@ -128,7 +140,7 @@ class Input(Group):
 
 
 class Heatmap(Group):
-    sigma: Positive
+    sigma: Annotated[int, Field(ge=1, le=100)]
 
 
 class Segmentation(Group):
@@ -143,11 +155,11 @@ class Augment(Group):
 
 
 class Small(Group):
-    width: Positive
-    stem: Positive
-    bottlenecks: Positive
-    modules: tuple[Positive, Positive, Positive]
-    blocks: Positive
+    width: Few
+    stem: Few
+    bottlenecks: Few
+    modules: tuple[Few, Few, Few]
+    blocks: Few
 
 
 class Model(Group):
@@ -183,7 +195,7 @@ class Train(Group):
     precision: Literal["float32", "bfloat16"]
     compile: bool
     deterministic: bool
-    threads: Positive
+    threads: Few
     log_every: Positive
     validate_every: Positive
     checkpoint_minutes: Annotated[float, Field(gt=0)]
@@ -198,15 +210,15 @@ class Evaluate(Group):
 
 class Report(Group):
     # With fewer, the ends of a 95% interval are not to be told.
-    resamples: Annotated[int, Field(ge=40)]
+    resamples: Annotated[int, Field(ge=40, le=10**6)]
     seed: Seed
     margin: Annotated[float, Field(gt=0)]
 
 
 class Compute(Group):
     device: Literal["auto", "cpu", "cuda"]
-    nproc: Positive
-    workers: Annotated[int, Field(ge=0)]
+    nproc: Few
+    workers: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Checkpoint(Group):
@@ -367,12 +379,16 @@ def parse(text: str, source: str) -> Params:
     """Parameters from a file's text; raises ParamsError, which names source, as the file is called."""
     try:
         values = strict_yaml.read(text, source)
+    except ValueError as error:  # no YAML
+        raise ParamsError(str(error)) from None
+    try:
         # As JSON, because strict models take YAML's lists for tuples only from there; YAML's dates are texts here.
         return Params.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise ParamsError(f"{source}: {_problem(error)}") from None
-    except ValueError as error:  # no YAML
-        raise ParamsError(str(error)) from None
+    except ValueError as error:
+        # A number of more digits than Python writes, as YAML may write it to another base.
+        raise ParamsError(f"{source}: {error}") from None
 
 
 def _problem(error: ValidationError) -> str:

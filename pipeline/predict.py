@@ -33,6 +33,10 @@ from pipeline.runs import Record
 
 # Joints with a lower score are not drawn; as in COCO's rescoring.
 SHOWN_SCORE = 0.2
+# Of a box's numbers, in pixels.
+FARTHEST = 1e6
+# Of what is drawn, in pixels: many times what a picture shows, and more would take gigabytes.
+DRAWN_SIDE = 4000
 # The study whose guided network predicts where no run is named.
 PUBLISHED = Path("studies") / "lspet-small"
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -81,9 +85,13 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
     from matplotlib.figure import Figure
 
     keypoints, shown = DATASETS[dataset].KEYPOINTS, prediction["score"] > SHOWN_SCORE
+    shrunk = min(DRAWN_SIDE / max(image.shape[:2]), 1)
+    if shrunk < 1:
+        height, width = (max(round(side * shrunk), 1) for side in image.shape[:2])
+        image, box = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), box * shrunk
     whole = drawing.skeleton(
         image[..., :3],
-        prediction["image_xy"],
+        prediction["image_xy"] * shrunk,
         shown,
         keypoints,
         thickness=max(1, round(max(image.shape[:2]) / 300)),
@@ -104,11 +112,10 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
         panels["product of the maps"] = drawing.overlay(prediction["input"], prediction["maps"].prod(0), 0.7)
     columns = 4 if "maps" in prediction else 2
     rows = -(-len(panels) // columns)
-    height, width = image.shape[:2]
-    figure = Figure(
-        figsize=(2.2 * columns + 4.4 * rows * width / height / 1.5, 3.3 * rows), layout="constrained"
-    )
-    widths = [4.4 * rows * width / height / 1.5, 2.2 * columns]
+    # A panorama gets no longer a picture than this.
+    shape = min(max(image.shape[1] / image.shape[0], 1 / 4), 4)
+    widths = [4.4 * rows * shape / 1.5, 2.2 * columns]
+    figure = Figure(figsize=(sum(widths), 3.3 * rows), layout="constrained")
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)[0]
     axes = left.subplots()
     axes.imshow(whole)
@@ -124,19 +131,20 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
     return file.getvalue()
 
 
-def box_of(text: str | None, image: Array) -> Array:
-    """The box (4,) that "x,y,w,h" names, or the whole image; raises ValueError for anything else."""
+def box_of(text: str | None, image: Array, option: str = "--box") -> Array:
+    """The box (4,) that an option's "x,y,w,h" names, or the whole image; raises ValueError for anything else."""
     if text is None:
         return np.array([0, 0, image.shape[1], image.shape[0]], float)
     try:
         box = np.array([float(part) for part in text.split(",")])
     except ValueError:
         box = np.zeros(0)
-    if box.shape != (4,) or not np.isfinite(box).all() or box[2:].min() <= 0:
-        raise ValueError(f"--box {text} must be x,y,width,height in pixels, such as 40,20,120,300")
+    # Neither end is a person's; beyond them a crop has no inverse, and a joint no whole pixel.
+    if box.shape != (4,) or not np.abs(box).max() <= FARTHEST or box[2:].min() < 1 / FARTHEST:
+        raise ValueError(f"{option} {text[:80]} must be x,y,width,height in pixels, such as 40,20,120,300")
     height, width = image.shape[:2]
     if box[0] >= width or box[1] >= height or min(box[:2] + box[2:]) <= 0:
-        raise ValueError(f"--box {text} lies outside the image of {width}x{height} pixels")
+        raise ValueError(f"{option} {text[:80]} lies outside the image of {width}x{height} pixels")
     return box
 
 
@@ -179,9 +187,11 @@ def people_of(path: Path) -> dict[str, tuple[int, list[str]]]:
         boxes: dict[str, tuple[int, list[str]]] = {name: (int(key), []) for key, name in names.items()}
         for person in content["annotations"]:
             boxes[names[person["image_id"]]][1].append(",".join(str(float(v)) for v in person["bbox"]))
-    except (ValueError, KeyError, TypeError) as error:
+    # Besides what JSON cannot be: a number that is no float, and thousands of brackets, one in the other.
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"--boxes {path} must hold COCO's `images` (id, file_name) and `annotations` (image_id, bbox): {error!r}"
+            f"--boxes {path} must hold COCO's `images` (id, file_name) and `annotations` (image_id, bbox): "
+            f"{repr(error)[:100]}"
         ) from None
     return boxes
 
@@ -208,7 +218,7 @@ def people(a: argparse.Namespace) -> Iterator[tuple[Path, int, Array, Array]]:
         image_id, boxes = (number, [a.box]) if given is None else given[file.name]
         image = photograph(file)
         for box in boxes:
-            yield file, image_id, image, box_of(box, image)
+            yield file, image_id, image, box_of(box, image, f"--boxes {a.boxes}:" if a.boxes else "--box")
 
 
 def folder_of(run: str | None) -> Path:

@@ -2,10 +2,9 @@
 
 import inspect
 import os
-import select
 import signal
+import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,14 @@ from pipeline import dvc_stages, params, paths  # noqa: E402
 
 # In seconds since 1970; torchrun's processes start later than their stage.
 STARTED = float(os.environ.get("STAGE_STARTED") or time.time())
+
+NO_SHARED_MEMORY = (
+    "shared memory ran out under the loaders; give /dev/shm more (docker run --shm-size, or --ipc=host), or take fewer "
+    "compute.workers"
+)
+KILLED = "a loader's process was killed: memory probably ran out under it; take fewer compute.workers"
+# Kept, so that Python does not take them for forgotten.
+_watchers: list["subprocess.Popen[bytes]"] = []
 
 
 def _deterministic() -> bool:
@@ -54,6 +61,8 @@ def main(stage: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
+        if isinstance(error, RuntimeError) and (reason := _of_loaders(str(error))):
+            sys.exit(f"{name}: {reason}")
         log = paths.project_root() / "build" / "errors" / f"{name}-{os.getpid()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"{sys.version}\n{' '.join(sys.argv)}\n{traceback.format_exc()}")
@@ -61,6 +70,14 @@ def main(stage: Callable[..., None]) -> None:
             f"{name}: nobody foresaw this ({type(error).__name__}: {' '.join(str(error).split())[:200]}); please "
             f"report it with {log}, which holds the whole of it"
         )
+
+
+def _of_loaders(text: str) -> str | None:
+    """Why processes that load images died, by the text of torch's error; None of another error."""
+    if "Bus error" in text or "shared memory" in text:
+        return NO_SHARED_MEMORY
+    died = "killed by signal" in text or "exited unexpectedly" in text
+    return KILLED if died and "DataLoader worker" in text else None
 
 
 def of_dvc(stage: str) -> list[str]:
@@ -76,7 +93,8 @@ def of_dvc(stage: str) -> list[str]:
 def end_with_dvc() -> None:
     """Get SIGTERM when DVC or torchrun, where one of them started this process, dies: no orphan works on.
 
-    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between.
+    Not by Linux's parent-death signal: it comes when the parent's thread ends, and a shell may be in between. And not
+    by a thread of this process, which will fork loaders.
     """
     if sys.platform != "linux":
         return
@@ -91,15 +109,21 @@ def end_with_dvc() -> None:
     # Else it is the process to which the kernel gives orphans.
     if not any(word in _proc(pid, "cmdline") for word in (b"dvc", b"python", b"parsl", b"slurmstepd")):
         raise SystemExit("the DVC that started this stage is gone")
-    poll = select.poll()
-    for pid in above:
-        poll.register(os.pidfd_open(pid), select.POLLIN)
-
-    def wait() -> None:
-        poll.poll()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="end with DVC", daemon=True).start()
+    # Opened here: whoever ends from now on is noticed.
+    watched = [os.pidfd_open(pid) for pid in (os.getpid(), *above)]
+    # Its other end stays open until this process ends, or becomes another program.
+    start, _ = os.pipe()
+    files = (watched[0], start, *watched[1:])
+    # In a session of its own: what is sent to the stage's group is not for it.
+    _watchers.append(
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", Path(__file__).with_name("watch.py"), *map(str, files)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=files, start_new_session=True,
+        )
+    )  # fmt: skip
+    for file in files:
+        os.close(file)
 
 
 def _proc(pid: int, file: str) -> bytes:

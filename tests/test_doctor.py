@@ -25,7 +25,12 @@ def found(capsys, changes) -> tuple[list[str], dict[str, str]]:
 def test_a_machine_that_is_ready(capsys):
     changes, lines = found(capsys, doctor.examine(some_params()))
     assert changes == []
-    assert list(lines) == "run device step loading disk resuming bfloat16 data".split()
+    assert list(lines) == "run device step loading disk resuming bfloat16 free data".split()
+    # The machine's memory, as a GPU's own on a GPU.
+    assert re.search(r"\d threads, \d+\.\d GiB of memory \(\d+\.\d free\), ", lines["device"])
+    assert re.match(
+        r"free      \d\.\d\d of the rate; losses of 4 steps within \S+ of the chosen way's", lines["free"]
+    )
     assert "losses within 0.0e+00 of those without a stop (0 allowed)" in lines["resuming"]
 
 
@@ -72,6 +77,11 @@ def test_what_is_examined_is_guided_and_prepared_where_there_is_such():
 )
 def test_a_time_is_told_in_two_units(seconds, words):
     assert outlook.duration(seconds) == words
+
+
+def test_kernels_that_are_free_are_compared_with_deterministic_ones(capsys):
+    _, lines = found(capsys, doctor.examine(some_params(train={"deterministic": False})))
+    assert "deterministic" in lines and "free" not in lines
 
 
 def test_losses_that_differ_and_a_training_that_does_not_go_on_are_named(capsys, monkeypatch):

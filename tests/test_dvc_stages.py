@@ -28,6 +28,7 @@ PLACES = {
     "seeds": lambda text: {"seeds": [text]},
     "radii": lambda text: {"radii": [3, 5, text]},
     "datasets": lambda text: {"datasets": ["mpii", text]},
+    "labels_only": lambda text: {"labels_only": [text]},
     "radius_sweep": lambda text: {"radius_sweep": [text]},
     "radius_only": lambda text: {"radius_only": [text]},
     "ablation_datasets": lambda text: {"ablation_datasets": [text]},

@@ -1,5 +1,6 @@
 """Parameters: what is wrong is named, and the runs they name are those of dvc.yaml."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -69,6 +70,31 @@ def test_a_wrong_value_is_an_error_of_one_sentence_that_names_the_key(changed, k
     with pytest.raises(params.ParamsError, match=message) as error:
         params.load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("radius", 10**20), ("radius", 1e20), ("radii", [3, 5, 10**20]), ("seeds", [0, 2**70]),
+        ("data.demo.seed", 2**70), ("report.seed", 2**70), ("train.threads", 10**11), ("compute.workers", 10**11),
+        ("compute.nproc", 10**11), ("heatmap.sigma", 10**21), ("model.small.width", 10**12),
+        ("model.small.stem", 10**12), ("model.small.bottlenecks", 10**12), ("model.small.blocks", 10**12),
+        ("model.small.modules", [1, 1, 10**12]), ("input.size", [32 * 10**9, 192]),
+        ("data.demo.image_size", [10**9, 480]), ("data.demo.train_people", 10**12), ("train.epochs", 10**20),
+        ("train.batch_size", 10**20), ("train.log_every", 10**20), ("report.resamples", 10**20),
+        ("baselines", ["hrnet_small", "hrnet_small-99968x99968"]),
+    ],
+)  # fmt: skip
+def test_a_number_beyond_all_use_is_named_before_anything_runs(changed, key, value):
+    with pytest.raises(params.ParamsError, match=rf"^\S+params\.yaml: {re.escape(key)}\S*: .{{,250}}$"):
+        params.load(changed(key, value))
+
+
+def test_a_number_that_python_writes_in_no_digits_names_the_file(tmp_path):
+    text = (ROOT / "profiles" / "demo.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("radius: 5\n", f"radius: 0x{'f' * 6000}\n"))
+    with pytest.raises(params.ParamsError, match=r"^\S+params\.yaml: .*digits.{,100}$"):
+        params.load(tmp_path / "params.yaml")
 
 
 def test_an_ablation_without_a_dataset_to_run_on_or_that_changes_nothing_is_an_error(tmp_path):

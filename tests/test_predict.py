@@ -1,6 +1,10 @@
 """A trained run on any image: the same joints as in evaluation, and a picture of them."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -73,6 +77,12 @@ def test_the_command_writes_a_picture_and_lists_the_joints(tmp_path, image, mode
         (["--run", "coco/a", "--box", "1,2,-3,4"], "x,y,width,height"),
         (["--run", "coco/a", "--box", "5000,2,30,40"], "lies outside the image"),
         (["--run", "coco/a", "--box=-50,2,30,40"], "lies outside the image"),
+        (["--run", "coco/a", "--box=0,0,1e308,10"], "^predict: --box 0,0,1e308,10 must be x,y,width,height"),
+        (
+            ["--run", "coco/a", "--box=0,0,1e30,1e30"],
+            "^predict: --box 0,0,1e30,1e30 must be x,y,width,height",
+        ),
+        (["--run", "coco/a", "--box=9,9,1e-300,1e-300"], "^predict: --box 9,9,1e-300,1e-300 must be"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, image, monkeypatch, arguments, message):
@@ -140,6 +150,72 @@ def test_a_folder_with_several_people_gives_cocos_results(tmp_path, image, monke
     given = np.reshape(results[0]["keypoints"], (17, 3))
     np.testing.assert_allclose(given[:, :2], alone["image_xy"], atol=1e-3)
     assert {file.name for file in tmp_path.glob("*.png")} == {"a-pose.png", "a-pose-2.png"}
+
+
+def boxes_file(bbox, images='{"id": 1, "file_name": "street.png"}', image_id="1"):
+    people = f'{{"image_id": {image_id}, "bbox": [0, 0, {bbox}, 9]}}'
+    return f'{{"images": [{images}], "annotations": [{people}]}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (boxes_file("9" * 400), "must hold COCO's `images`"),
+        (boxes_file("9", '{"id": Infinity, "file_name": "street.png"}'), "must hold COCO's `images`"),
+        ("[" * 100_000, "must hold COCO's `images`"),
+        (boxes_file("9", image_id="9" * 400), "must hold COCO's `images`"),
+        (boxes_file("1e30"), "must be x,y,width,height"),
+    ],
+    ids=["400 digits", "an infinite id", "brackets", "an unknown id of 400 digits", "a box of 1e30"],
+)
+def test_boxes_that_are_none_are_said_in_a_sentence_that_names_the_file(
+    tmp_path, image, monkeypatch, content, message
+):
+    run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", image)
+    (tmp_path / "boxes.json").write_text(content)
+    with pytest.raises(SystemExit) as said:
+        predict.main(["street.png", "--run", "coco/a", "--boxes", "boxes.json"])
+    assert (
+        re.match(rf"predict: --boxes boxes\.json.*{message}", str(said.value)) and len(str(said.value)) < 300
+    )
+
+
+def test_a_picture_is_drawn_of_a_smaller_copy_where_a_photo_is_large(tmp_path, image, monkeypatch):
+    folder = run_of(tmp_path / "a")
+    monkeypatch.setattr(predict, "DRAWN_SIDE", 240)
+    rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    prediction = predict.predict(rgba, BOX, folder, CPU)
+    twice = prediction | {"image_xy": prediction["image_xy"] * 2}
+    large = predict.picture(rgba.repeat(2, 0).repeat(2, 1), BOX * 2, twice, "coco")
+    assert large == predict.picture(rgba, BOX, prediction, "coco")
+
+
+@pytest.mark.parametrize("shape", [(8, 40_000), (40_000, 8)])
+def test_a_panorama_s_picture_is_no_longer_than_four_times_its_height(tmp_path, monkeypatch, shape):
+    run_of(tmp_path / "runs" / "coco" / "a", "hrnet_small")
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.png", np.zeros(shape, np.uint8))
+    predict.main(["street.png", "--run", "coco/a"])
+    height, width = crop.decode_image((tmp_path / "street-pose.png").read_bytes(), "picture").shape[:2]
+    assert 300 < height < 2000 and 300 < width < 5000
+
+
+@pytest.mark.slow
+def test_a_thousand_bytes_a_megapixel_do_not_take_the_machine_s_memory(tmp_path, monkeypatch):
+    run_of(tmp_path / "runs" / "coco" / "a")
+    cv2.imwrite(str(tmp_path / "vast.png"), np.zeros((14_000, 14_000), np.uint8))
+    code = (
+        "import resource; from pipeline import predict; predict.main(['vast.png', '--run', 'coco/a']);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # Its pixels are 0.8 GB, and as much again while they are made.
+    assert int(done.stdout.split()[-1]) < 3 << 20
 
 
 def test_a_photo_is_turned_as_its_tag_says(tmp_path, image):

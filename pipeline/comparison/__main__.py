@@ -56,8 +56,7 @@ def rebuild(client: "MlflowClient", weights: bool = False) -> dict[str, str]:
         if len(seeds) > 1:
             sent += bring.bring_parent(client, seeds)
     print(f"MLflow: {len(runs)} runs are what DVC tracks, {sent} of them changed", flush=True)
-    names = {one.facts.experiment for one in runs.values()}
-    bring.remove_dead(client, names, {*runs})
+    bring.remove_dead(client, {*runs})
     ids = {}
     for one in runs.values():
         if one.source is here:
@@ -139,6 +138,8 @@ def show(address: str, ids: dict[str, str]) -> None:
     for dataset, experiment in ids.items():
         for view in views.views(dataset):
             print(f"{dataset}, {view.name}: {view.url(address, experiment)}", flush=True)
+    # Without the mode MLflow opens among tools for language models.
+    print(f"Open {views.start_url(address)}", flush=True)
     screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if ids and screen:
         dataset, experiment = next(iter(ids.items()))

@@ -288,11 +288,12 @@ def at_work(checkpoint: str) -> bool:
     return False
 
 
-def remove_dead(client: "MlflowClient", experiments: Iterable[str], tracked: Iterable[str]) -> None:
-    """Remove rows of trainings that neither ended, nor are at work, nor can go on from a checkpoint."""
+def remove_dead(client: "MlflowClient", tracked: Iterable[str]) -> None:
+    """Remove rows of trainings that neither ended, nor are at work, nor can go on from a checkpoint; also those of
+    profiles and datasets of which nothing is tracked now."""
     alive = {*tracked}
-    for name in experiments:
-        found = client.search_runs([store.experiment_id(client, name)], "attributes.status != 'FINISHED'")
+    for experiment in store.experiments(client):
+        found = client.search_runs([experiment], "attributes.status != 'FINISHED'")
         for row in found:
             checkpoint = row.data.tags.get("checkpoint", "")
             if row.data.tags.get("training", "") in alive or not checkpoint or at_work(checkpoint):

@@ -88,6 +88,11 @@ def compare_url(address: str, experiment: str, rows: Iterable[str]) -> str:
     return f"{address}/#/compare-runs?{urlencode(query)}"
 
 
+def start_url(address: str) -> str:
+    """All experiments."""
+    return f"{address}/#/experiments?{urlencode(MODE)}"
+
+
 def run_url(address: str, experiment: str, row: str) -> str:
     return f"{address}/#/experiments/{experiment}/runs/{row}?{urlencode(MODE)}"
 
@@ -96,7 +101,7 @@ def _state(dataset: str, charts: Sequence[dict[str, object]], search: str = "") 
     final = main(dataset)
     columns = [
         *(f"params.`{key}`" for key in ("radius", "seed")),
-        *(f"metrics.`{key}`" for key in (final, f"{final}.low", f"{final}.high", "images_per_second")),
+        *(f"metrics.`{key}`" for key in (final, "images_per_second", f"{final}.low", f"{final}.high")),
     ]
     state: dict[str, object] = {
         "searchFilter": search,

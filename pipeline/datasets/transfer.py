@@ -9,13 +9,15 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urljoin
 
 import requests
 import urllib3
 from requests import exceptions
+from requests.utils import requote_uri
 from tqdm import tqdm
 
 BLOCK = 1 << 20
@@ -81,7 +83,7 @@ def _attempt(url: str, path: Path, also_needed: int, digest: str | None) -> None
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with _Session() as session, session.answer(url, headers) as response:
             status = response.status_code
             if status == 416:
                 # Killed between the last byte and the renaming: nothing is left to ask for.
@@ -143,6 +145,31 @@ def _attempt(url: str, path: Path, also_needed: int, digest: str | None) -> None
         partial.unlink()
         raise _Broken(f"it has {reached} bytes instead of {total}")
     _finish(partial, label, path)
+
+
+class _Session(requests.Session):
+    """Follows redirections without their pages: requests reads each whole, into memory and for as long as it comes."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Say nothing, so that requests follows none, nor reads what it would follow."""
+
+    def answer(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """The response at the end of them, its body unread; raises what requests raises."""
+        for _ in range(self.max_redirects + 1):
+            response = self.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+            if not response.is_redirect:
+                return response
+            response.close()
+            location = response.headers["Location"]
+            try:
+                # Headers arrive as Latin-1, and are UTF-8.
+                url = urljoin(url, requote_uri(location.encode("latin-1").decode()))
+                continue
+            except ValueError:
+                pass
+            # Out here it has no context, which `_reason` would tell instead.
+            raise exceptions.InvalidURL(f"it sends on to {location[:100]!r}")
+        raise exceptions.TooManyRedirects(f"it sends on more than {self.max_redirects} times")
 
 
 def _blocks(raw: Any) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Predictions of a network, scored under each kind of person box that its dataset's metric knows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,12 @@ def detected(inference: Inference, dataset: str, file: Path, folder: Path, image
 
 def score(dataset: str, boxes: dict[str, Boxes], folder: Path, rules: Rules) -> dict[str, Scored]:
     """Each kind of box, scored apart; folder: that of the stage `prepare`."""
-    metric = DATASETS[dataset].METRIC
-    return {
-        kind: metric.score(
-            each.people, each.predictions.image_xy, each.predictions.score, each.box_score, folder, rules
-        )
-        for kind, each in boxes.items()
-    }
+    metric, scored = DATASETS[dataset].METRIC, {}
+    for kind, each in boxes.items():
+        people, image_xy = each.people, each.predictions.image_xy
+        one = metric.score(people, image_xy, each.predictions.score, each.box_score, folder, rules)
+        scored[kind] = replace(one, samples=one.samples | metric.mirror_samples(people, image_xy))
+    return scored
 
 
 def samples(scored: dict[str, Scored], maps: dict[str, Array]) -> dict[str, Array]:

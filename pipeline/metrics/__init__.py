@@ -81,6 +81,10 @@ class Metric(Protocol):
         """As `summarise`, taken apart as finely as the metric allows: PCKh's joints, OKS's columns."""
         ...
 
-    def made_of(self) -> dict[str, tuple[str, ...]]:
-        """Columns that are the mean of some of `summarise_finely`, by name."""
+    def mirror_samples(self, people: People, image_xy: Array) -> dict[str, Array]:
+        """What `unlearned` needs beside the samples of `score`, which a training's validation does without."""
+        ...
+
+    def unlearned(self, samples: Samples) -> frozenset[str]:
+        """Columns that say nothing of a run, since it did not learn to tell a joint's left from its right."""
         ...

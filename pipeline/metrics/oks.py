@@ -74,8 +74,12 @@ class OKS:
     def summarise_finely(self, samples: Samples, weights: Array | None = None) -> dict[str, Any]:
         return self.summarise(samples, weights)
 
-    def made_of(self) -> dict[str, tuple[str, ...]]:
+    def mirror_samples(self, people: People, image_xy: Array) -> dict[str, Array]:
         return {}
+
+    def unlearned(self, samples: Samples) -> frozenset[str]:
+        # No column is of one joint.
+        return frozenset()
 
 
 def rescore(box_score: Array, score: Array, threshold: float = 0.2) -> Array:

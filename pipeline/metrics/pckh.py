@@ -67,9 +67,26 @@ class PCKh:
         rates = _percent(*_counts(samples, 0.5, weights))
         return dict(zip(self.keypoints.names, np.moveaxis(rates, -1, 0), strict=True))
 
-    def made_of(self) -> dict[str, tuple[str, ...]]:
-        names = self.keypoints.names
-        return {column: tuple(names[k] for k in joints) for column, joints in self.groups.items()}
+    def mirror_samples(self, people: People, image_xy: Array) -> dict[str, Array]:
+        return {"mirror_distance": mirror_distances(image_xy, people, self.keypoints)}
+
+    def unlearned(self, samples: Samples) -> frozenset[str]:
+        """Columns of which a joint was found less than half as often as another of theirs, or less than twice as often
+        as it was taken for the other side's: a guess between left and right finds both half of the time."""
+        hits, counted = _counts(samples, 0.5, None)
+        rates = _percent(hits, counted)
+        guessed = np.zeros(len(rates), bool)
+        # Samples of earlier evaluations have none.
+        if "mirror_distance" in samples:
+            mirror = samples["mirror_distance"]
+            own = ~np.isnan(mirror) & (samples["distance"] <= np.float32(0.5))
+            guessed = own.sum(0) < 2 * (mirror <= np.float32(0.5)).sum(0)
+        joints = {column: list(joints) for column, joints in self.groups.items()}
+        return frozenset(
+            column
+            for column, its in joints.items()
+            if rates[its].min() < rates[its].max() / 2 or guessed[its].any()
+        )
 
     def curve(self, samples: Samples, thresholds: Array) -> Array:
         """The mean PCKh in percent at each threshold, (T,)."""
@@ -92,6 +109,20 @@ def distances(image_xy: Array, people: People) -> Array:
     return np.where(
         counted, error / np.where(people.head_size > 0, people.head_size, 1)[:, None], np.nan
     ).astype(np.float32)
+
+
+def mirror_distances(image_xy: Array, people: People, keypoints: Keypoints) -> Array:
+    """How far each joint is off the label of its mirror joint, in head sizes.
+
+    image_xy (N, K, 2) predictions. Returns (N, K) float32, nan where the two labels are not both there and more than
+    a head size apart, so that no point lies within half of one of both.
+    """
+    flip = keypoints.flip_order
+    other, size = people.joints[:, flip], people.head_size[:, None]
+    between = np.linalg.norm(other - people.joints, axis=-1)
+    told = people.labelled & people.labelled[:, flip] & (size > 0) & (between > size)
+    error = np.linalg.norm(image_xy - other, axis=-1)
+    return np.where(told, error / np.where(size > 0, size, 1), np.nan).astype(np.float32)
 
 
 def samples(image_xy: Array, people: People) -> dict[str, Array]:

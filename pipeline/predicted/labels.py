@@ -28,19 +28,23 @@ class Labels:
     missing_people: int
 
 
-def read(dataset: str, data: Data, file: Path) -> Labels:
-    """The people of the stage `prepare`, or else those of the dataset's label file alone, which needs no images.
+def read(dataset: str, data: Data, file: Path, rows: int | None = None) -> Labels:
+    """The people of the stage `prepare`, or else those of the dataset's label file alone, which needs no images; that
+    also where the demo drew the former and the predictions are for another number of people, `rows`.
 
     file: the predictions, which may lie in that file. Raises ValueError where neither is there.
     """
     folder, own, known = paths.people(dataset), DATASETS[dataset].PREDICTIONS, DATASETS[dataset].PEOPLE[1]
     if (folder / "val.npz").is_file() and paths.manifest(dataset).is_file():
         manifest = files.read_json(paths.manifest(dataset))
+        summary, people = files.read_json(folder / "summary.json"), People.load(folder / "val.npz")
+        others = manifest["source"] == "demo" and rows not in (None, len(people))
+        if own is not None and others and _places(dataset, own, data, file):
+            return _alone(dataset, own, data, file)
         order = None
         if own is not None:
             labels = sources.open_labels(dataset, data, paths.project_root())
             order = own.order(labels.read(own.archive.name))
-        summary, people = files.read_json(folder / "summary.json"), People.load(folder / "val.npz")
         return Labels(
             people=people,
             order=order,
@@ -58,6 +62,17 @@ def read(dataset: str, data: Data, file: Path) -> Labels:
             f"lists below it, then run `dvc repro prepare@{dataset}`{alone}"
         )
     return _alone(dataset, own, data, file)
+
+
+def of_demo(dataset: str, labels: Labels) -> str:
+    """What a sentence on the number of these people ends in where the demo drew them."""
+    own = DATASETS[dataset].PREDICTIONS
+    if own is None or labels.data.source != "demo":
+        return ""
+    return (
+        f", which the demo drew: for the real ones put {own.archive.name} ({own.archive.url}) into "
+        f"{paths.archives(dataset)}, or name {dataset} in `labels_only` of params.yaml with data.source: official"
+    )
 
 
 def _alone(dataset: str, own: Files, data: Data, file: Path) -> Labels:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from pipeline import files
 from pipeline.arrays import Array
 from pipeline.datasets import DATASETS, apart
+from pipeline.datasets.elsewhere import Predictions
 from pipeline.metrics import Rules, Scored, bootstrap
 from pipeline.metrics.oks import OKS
 from pipeline.metrics.pckh import PCKh
@@ -39,9 +40,10 @@ def measure(file: File, data: Data) -> tuple[Evaluation, dict[str, Array]]:
     module = DATASETS[file.dataset]
     if module.PREDICTIONS is None and not isinstance(module.METRIC, OKS):
         raise ValueError(f"{file.path}: {file.dataset} takes no files of predictions")
-    true = labels.read(file.dataset, data, file.path)
     of_results = isinstance(module.METRIC, OKS) and file.path.suffix.lower() == ".json"
-    scored = _results(file, true) if of_results else score_rows(file, true)
+    given = None if of_results else read_rows(file)
+    true = labels.read(file.dataset, data, file.path, None if given is None else len(given.image_xy))
+    scored = _results(file, true) if given is None else score_rows(file, true, given)
     values = {name: None if np.isnan(value) else value for name, value in scored.values.items()}
     evaluation = Evaluation(
         record=Record(
@@ -74,23 +76,29 @@ def measure(file: File, data: Data) -> tuple[Evaluation, dict[str, Array]]:
     return evaluation, samples | bootstrap.clusters(true.folder)
 
 
-def score_rows(file: File, true: Labels) -> Scored:
+def read_rows(file: File) -> Predictions:
     """A person a row, in a form of the dataset's own."""
-    module, people = DATASETS[file.dataset], true.people
-    own = module.PREDICTIONS
-    if own is None or true.order is None:
+    own = DATASETS[file.dataset].PREDICTIONS
+    if own is None:
         raise ValueError(f"{file.path}: {file.dataset} takes COCO's results, a file that ends in .json")
     apart.parse(lambda: own.read(file.path), [file.path])
-    given = own.read(file.path)
+    return own.read(file.path)
+
+
+def score_rows(file: File, true: Labels, given: Predictions) -> Scored:
+    """What `read_rows` gives, on the people whom it is of."""
+    module, people = DATASETS[file.dataset], true.people
     shape, joints = given.image_xy.shape, module.KEYPOINTS.count
     if shape[1:] != (joints, 2):
         raise ValueError(
             f"{file.path} holds {shape[1]} joints for each person, and {module.TITLE} has {joints}"
         )
     whose = true.order if given.person_id is None else given.person_id
+    assert whose is not None, "a dataset with such files has labels in their order"
     if len(whose) != shape[0]:
         raise ValueError(
             f"{file.path} holds predictions for {shape[0]} people, and the validation split has {len(whose)}"
+            + labels.of_demo(file.dataset, true)
         )
     row = {person: index for index, person in enumerate(whose.tolist())}
     absent = [person for person in people.person_id.tolist() if person not in row]
@@ -99,9 +107,11 @@ def score_rows(file: File, true: Labels) -> Scored:
         raise ValueError(f"{file.path} holds {what} of the {len(people)} validation people")
     image_xy = given.image_xy[[row[person] for person in people.person_id.tolist()]]
     _check_numbers(image_xy, file)
-    recognition.check(image_xy, people, module.KEYPOINTS, file.path.name, exact=True)
+    if unknown := recognition.check(image_xy, people, module.KEYPOINTS, file.path.name, exact=True):
+        print(unknown, flush=True)
     score, box_score = np.ones(image_xy.shape[:2]), np.ones(len(people))
-    return module.METRIC.score(people, image_xy, score, box_score, true.folder, Rules())
+    scored = module.METRIC.score(people, image_xy, score, box_score, true.folder, Rules())
+    return replace(scored, samples=scored.samples | module.METRIC.mirror_samples(people, image_xy))
 
 
 def _check_numbers(image_xy: Array, file: File) -> None:

@@ -16,6 +16,8 @@ HEADS = 8
 FAR = 3.0
 # A joint of the file that lies at another label within this share of its distance to its own is that other joint.
 NEARER = 0.7
+# Of the two public files no more than 5 in a hundred of any such sample lie so (docs/predictions.md).
+ELSEWHERE = 0.15
 # With fewer labels a median says little.
 ENOUGH = 20
 # Below this share of joints within 0.15 units, an offset by one pixel is not looked for.
@@ -23,10 +25,11 @@ CLOSE = 0.2
 SAMPLE = 100
 
 
-def check(image_xy: Array, people: People, keypoints: Keypoints, file: str, *, exact: bool) -> None:
+def check(image_xy: Array, people: People, keypoints: Keypoints, file: str, *, exact: bool) -> str:
     """Raise ValueError, one sentence, for predictions (N, K, 2) of these people that are evidently something else.
 
     nan: not predicted. exact: whether the file's first pixel should be known, so that an offset by one is told too.
+    Returns a sentence on what these numbers cannot tell, empty where they tell all.
     """
     unit = people.box[:, 2:].max(1) / HEADS
     people_are_theirs(image_xy, people, unit, file)
@@ -45,8 +48,7 @@ def check(image_xy: Array, people: People, keypoints: Keypoints, file: str, *, e
     moved = {at: to for at, to in nearest.items() if distance[at, to] < NEARER * distance[at, at]}
     if moved:
         raise ValueError(f"{file}: {_order(moved, keypoints)}: bring its joints into the dataset's order")
-    if exact:
-        _first_pixel(image_xy, people, unit, file)
+    return _first_pixel(image_xy, people, unit, file) if exact else ""
 
 
 def people_are_theirs(image_xy: Array, people: People, unit: Array, file: str) -> None:
@@ -59,7 +61,7 @@ def people_are_theirs(image_xy: Array, people: People, unit: Array, file: str) -
     off = off / unit
     best, own = off.argmin(1), off[np.arange(len(sample)), sample]
     elsewhere = (people.image_id[best] != people.image_id[sample]) & (off.min(1) < 0.5) & (own > FAR)
-    if elsewhere.mean() > 0.3:
+    if elsewhere.mean() > ELSEWHERE:
         row = int(np.flatnonzero(elsewhere)[0])
         raise ValueError(
             f"{file}: its people are in another order than the labels': its person {sample[row] + 1} lies where "
@@ -89,7 +91,7 @@ def _order(moved: dict[int, int], keypoints: Keypoints) -> str:
     return f"its joint {at + 1} lies at {names[to]} where {names[at]} should be, as do {len(moved)} in all"
 
 
-def _first_pixel(image_xy: Array, people: People, unit: Array, file: str) -> None:
+def _first_pixel(image_xy: Array, people: People, unit: Array, file: str) -> str:
     """Raise ValueError where predictions are off by one pixel, on the whole, in both directions.
 
     What a method does wrong grows with the person; what counting from 0 or 1 does is the same for all. So the offset is
@@ -104,6 +106,10 @@ def _first_pixel(image_xy: Array, people: People, unit: Array, file: str) -> Non
                 f"{file}: its coordinates lie {offset:+.2f} pixels off the labels whatever the person's size: they are "
                 f"{how} the format counts from 1; {remedy}"
             )
+    # So wide that a whole pixel would not have been refused.
+    if 1 - 2 * error <= 0.5:
+        return f"{file}: whether its pixels count from 0 or 1 these numbers cannot tell"
+    return ""
 
 
 def constant_offset(image_xy: Array, people: People, unit: Array) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
 from pipeline.report.results import Results, printable
 from pipeline.report.tables import Table, forms
-from pipeline.report.tables.rows import data_name, method, words
+from pipeline.report.tables.rows import data_name, method, unlearned, words
 
 PAPER = "https://doi.org/10.18280/ts.410522"
 # Matplotlib writes colours into its SVG; in the page those of ink follow the reader's light or dark theme.
@@ -176,6 +176,7 @@ def _headlines(results: Results) -> list[dict[str, Any]]:
                     "names": [method(group) for group in pair],
                     "pair": values,
                     "refused": differing(pair),
+                    "unlearned": unlearned(results, pair, box),
                     "gain": values[0] - values[1],
                     "these": (values[0] - values[1]).on_these_images,
                     "seeds": len(pair[0].runs),

@@ -210,18 +210,12 @@ class Results:
         return self.intervals(group, box, by_seed, group.metric.summarise_finely)
 
     def unlearned(self, group: Group, box: str) -> frozenset[str]:
-        """Columns of which, in some training, a joint was found less than half as often as another: left or right was
-        not learned, and what a mean over both says of the network is luck."""
+        """Columns of which some training did not learn a joint's left and right: what they say of the network is
+        luck."""
         if self._by_seed(group, box) is None:
             return frozenset()
-        metric, found = group.metric, set()
-        for seed in range(len(group.runs)):
-            finely = metric.summarise_finely(group.samples(box, seed))
-            for column, names in metric.made_of().items():
-                values = [finely[name] for name in names]
-                if min(values) < max(values) / 2:
-                    found.add(column)
-        return frozenset(found)
+        by_seed = (group.metric.unlearned(group.samples(box, seed)) for seed in range(len(group.runs)))
+        return frozenset().union(*by_seed)
 
     def _by_seed(self, group: Group, box: str) -> list[dict[str, float]] | None:
         scores = [evaluation.scores.get(box) for evaluation in group.evaluations]

@@ -2,11 +2,12 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pipeline import paths
 
@@ -34,17 +35,23 @@ def uri() -> str:
 
 
 def redacted(text: object) -> str:
-    """A text in one line, without the passwords that the environment holds for MLflow."""
-    secrets = [os.environ.get(key) for key in _SECRETS]
+    """A text in one line, without the passwords that the environment holds for MLflow, nor who calls at an address."""
+    secrets = [os.environ.get(key, "") for key in _SECRETS]
     try:
-        secrets.append(urlsplit(uri()).password)
+        # Not by urlsplit's password, which ends at the first #, / or ?, and then is none.
+        there = urlsplit(uri()).netloc
     except ValueError:
         return "an address that is none"
+    if there:
+        caller = uri().partition("://")[2].rpartition("@")[0]
+        password = caller.partition(":")[2]
+        # Where an address is cut there, an error may tell one piece.
+        secrets += [password, *re.split("[#/?@]", password)]
+    forms = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
     line = " ".join(str(text).split())
-    for secret in filter(None, secrets):
-        for form in {secret, unquote(secret)}:
-            line = line.replace(form, "***")
-    return line
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        line = line.replace(form, "***")
+    return re.sub(r"://(?!/)\S*@", "://***@", line)
 
 
 @contextmanager
@@ -81,6 +88,14 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
     local = uri().startswith("sqlite:")
     where = (paths.project_root() / "mlartifacts" / name).as_uri() if local else None
     return str(client.create_experiment(name, artifact_location=where, tags=_KIND))
+
+
+def experiments(client: "MlflowClient") -> list[str]:
+    """The ids of all experiments that are of trainings, as those made here."""
+    ((key, value),) = _KIND.items()
+    return [
+        str(one.experiment_id) for one in client.search_experiments(filter_string=f"tags.`{key}` = '{value}'")
+    ]
 
 
 def rows(client: "MlflowClient", experiment: str, key: str) -> "list[Run]":

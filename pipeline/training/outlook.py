@@ -49,7 +49,10 @@ def lines(
 def device(ranks: Ranks) -> str:
     """The processor or GPU, its driver, and its memory."""
     if ranks.device.type == "cpu":
-        return f"{processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        return (
+            f"{processor()}, {torch.get_num_threads()} threads, {memory()}"
+            f"{torch.backends.cpu.get_cpu_capability()}"
+        )
     free, total = torch.cuda.mem_get_info(ranks.device)
     major, minor = torch.cuda.get_device_capability(ranks.device)
     return (
@@ -63,6 +66,15 @@ def processor() -> str:
     text = _read(Path("/proc/cpuinfo"))
     found = re.search(r"model name\s*: (.+)", text)
     return found[1] if found else "CPU"
+
+
+def memory() -> str:
+    """The machine's memory, and what of it is free; nothing where the system does not tell."""
+    told = dict(re.findall(r"(\w+):\s+(\d+) kB", _read(Path("/proc/meminfo"))))
+    if not {"MemTotal", "MemAvailable"} <= told.keys():
+        return ""
+    total, free = (int(told[key]) / 2**20 for key in ("MemTotal", "MemAvailable"))
+    return f"{total:.1f} GiB of memory ({free:.1f} free), "
 
 
 def driver() -> str:

@@ -218,17 +218,12 @@ def random_batch(people: int, size: tuple[int, int], joints: int, pin: bool = Fa
 
 @contextlib.contextmanager
 def explained(settings: Settings, device: torch.device, trial: Trial) -> Iterator[None]:
-    """Turn what can still fail in the middle of a training into a sentence (ValueError)."""
+    """Turn memory that runs out in the middle of a training into a sentence (ValueError)."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if ran_out_of_memory(error):
             raise ValueError(f"{_does_not_fit(settings, device)}; {_needed(settings, trial)}") from None
-        if "Bus error" in str(error) or "shared memory" in str(error):
-            raise ValueError(
-                "shared memory ran out under the loaders; give /dev/shm more (docker run --shm-size, or --ipc=host), "
-                "or take fewer compute.workers"
-            ) from None
         raise
 
 

@@ -120,15 +120,24 @@ def test_views_are_named_with_their_addresses_once_the_server_answers(project, p
     assert comparison.serve(port, {"mpii": "7"}) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [
-        "mpii, At a glance", "mpii, DWA weights by radius", "mpii, HRNet and SG-HRNet"
+        "mpii, At a glance", "mpii, DWA weights by radius", "mpii, HRNet and SG-HRNet",
+        f"Open http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning",
     ]  # fmt: skip
-    assert all(f"http://127.0.0.1:{port}/#/experiments/7/runs?viewStateShareKey=" in line for line in lines)
+    views_of = f"http://127.0.0.1:{port}/#/experiments/7/runs?viewStateShareKey="
+    assert all(views_of in line for line in lines[:-1])
     arguments, given, _ = json.loads((project / "started.json").read_text())
     assert arguments == [
         "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"
     ]  # fmt: skip
     assert given["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{project}/mlflow.db"
     assert given["MLFLOW_DEFAULT_ARTIFACT_ROOT"] == f"{project}/mlartifacts"
+
+
+def test_at_a_glance_the_metric_and_the_rate_stand_before_the_interval():
+    columns = views.glance("mpii").state["selectedColumns"]
+    assert [column.split("`")[1] for column in columns] == [
+        "radius", "seed", "pckh.mean", "images_per_second", "pckh.mean.low", "pckh.mean.high"
+    ]  # fmt: skip
 
 
 def test_a_server_that_does_not_start_ends_it_with_its_status(project, port, capsys):
@@ -146,10 +155,10 @@ def test_where_there_is_a_server_none_is_started_and_its_password_is_not_shown(
     monkeypatch.setenv("DISPLAY", ":0")
     assert comparison.serve(port, {"coco": "3", "mpii": "4"}) == 0
     said = capsys.readouterr().out
-    assert "coco, At a glance: https://me:***@mlflow.example.org/#/experiments/3/runs?" in said
-    assert "s3cret" not in said and said.count("\n") == 6 and not (project / "started.json").exists()
+    assert "coco, At a glance: https://***@mlflow.example.org/#/experiments/3/runs?" in said
+    assert "s3cret" not in said and said.count("\n") == 7 and not (project / "started.json").exists()
     # On a screen the weights of the first dataset come up.
-    assert opened == [views.weights("coco").url("https://me:***@mlflow.example.org", "3")]
+    assert opened == [views.weights("coco").url("https://***@mlflow.example.org", "3")]
     monkeypatch.delenv("DISPLAY")
     comparison.serve(port, {"coco": "3"})
     assert len(opened) == 1

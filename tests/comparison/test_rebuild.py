@@ -178,6 +178,18 @@ def test_a_training_that_cannot_go_on_leaves_no_row(one):
     assert name not in rebuild()
 
 
+def test_a_dead_training_of_another_profile_leaves_no_row_either(one):
+    gone = one.facts.record.run.model_copy(update={"seed": 7})
+    record = one.facts.record.model_copy(update={"run": gone})
+    dead = one.facts.model_copy(update={"record": record, "profile": "paper"})
+    told(Tracked(one.source, dead, None), [{"step": 1, "loss": 1.0}], None)
+    paths.checkpoints().mkdir()
+    (paths.checkpoints() / "mpii-run-key.lock").touch()
+    (name,) = all_rows()
+    assert store.connect().get_experiment_by_name("paper-demo-mpii") is not None
+    assert name not in rebuild()
+
+
 def test_a_training_at_work_is_left_alone(one):
     folder = paths.checkpoints()
     folder.mkdir()

@@ -13,14 +13,15 @@ class Server:
     Faults: an int answers with that status; "cut" sends the first half; "slow" sends 64 kB every 20 ms;
     "no range" ignores ranges; "wrong length" announces more than there is; "spoiled" changes one byte;
     "other range" answers from elsewhere; "other version" answers a range of other content under another ETag;
-    "drip" sends a byte every 20 ms; ("to", URL) sends elsewhere; ("wait", value) answers 429 with that Retry-After.
+    "drip" sends a byte every 20 ms; ("to", URL) sends elsewhere, ("to", URL, bytes) with a page of that length;
+    ("wait", value) answers 429 with that Retry-After. sent: bytes of pages of redirections that somebody took.
     """
 
     def __init__(self):
         self.files: dict[str, bytes] = {}
         self.faults: list = []
         self.requests: list[tuple[str, str | None, str | None]] = []
-        self.etag = '"1"'
+        self.etag, self.sent = '"1"', 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,7 +49,9 @@ class Server:
         content = self.files.get(request.path)
         if isinstance(fault, tuple):
             name, value = {"to": ("Location", fault[1]), "wait": ("Retry-After", fault[1])}[fault[0]]
-            return self._send(request, 302 if name == "Location" else 429, {name: value}, b"")
+            length = fault[2] if len(fault) > 2 else 0
+            self._send(request, 302 if name == "Location" else 429, {name: value}, b"", length)
+            return self._page(request, length)
         status = fault if isinstance(fault, int) else 404 if content is None else 200
         if status != 200:
             return self._send(request, status, {}, b"an error page")
@@ -72,6 +75,14 @@ class Server:
         body = body[: len(body) // 2] if fault == "cut" else body
         step = {"slow": 1 << 16, "drip": 1}.get(fault, 0)
         self._send(request, status, headers, body, length, step)
+
+    def _page(self, request, length) -> None:
+        try:
+            for _ in range(0, length, 1 << 16):
+                request.wfile.write(bytes(1 << 16))
+                self.sent += 1 << 16
+        except OSError:
+            pass
 
     @staticmethod
     def _send(request, status, headers, body, length=None, step=0):

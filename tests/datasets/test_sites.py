@@ -16,6 +16,7 @@ from pipeline.datasets.archive import ArchiveError
 from pipeline.datasets.formats import coco, mpii
 from pipeline.datasets.sources import fetch, open_images
 from pipeline.datasets.transfer import TransferError
+from tests.conftest import ROOT
 from tests.datasets.archives import (
     AN_IMAGE,
     MAKERS,
@@ -59,6 +60,32 @@ def test_what_has_no_published_hash_is_pinned_on_first_sight(root, site, tmp_pat
     with pytest.raises(ArchiveError, match=r"when first fetched \(sources\.lock\.json\)"):
         fetch("mpii", data("official"), clone)
     assert json.loads((clone / "sources.lock.json").read_text()) == pins
+
+
+COMMITTED = ROOT / "sources.lock.json"
+
+
+def test_coco_is_known_by_sha256_too(root, site):
+    """MD5, which its site publishes, can be forged; others' projects, each by itself, have the same SHA-256."""
+    pins = json.loads(COMMITTED.read_text())
+    # The site's fixture has sizes of its own.
+    sizes = {
+        "annotations_trainval2017.zip": 252_907_541,
+        "val2017.zip": 815_585_330,
+        "train2017.zip": 19_336_861_798,
+    }
+    assert {name: pins[f"coco/{name}"]["bytes"] for name in sizes} == sizes
+    shutil.copy(COMMITTED, root)
+    with pytest.raises(ArchiveError, match=r"annotations_trainval2017\.zip has sha256 .* but was 113a836d"):
+        fetch("coco", data("official"), root)
+
+
+def test_pins_do_not_judge_a_folder_of_the_users(root, tmp_path):
+    shutil.copy(COMMITTED, root)
+    for dataset, make in MAKERS.items():
+        write_archives(tmp_path / "mine" / dataset, make())
+        assert fetch(dataset, data("../mine"), root)["source"] == "folder"
+    assert (root / COMMITTED.name).read_bytes() == COMMITTED.read_bytes()
 
 
 def test_a_clone_with_the_manifest_and_no_archives_heals_itself(root, site):

@@ -207,6 +207,46 @@ def test_redirections_to_nowhere_end_at_once(url, server, tmp_path, pauses, targ
     assert pauses == [] and left(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://[::1/x", "http://\xff\xfe/x", "/\xe9", "http://host:port/x", "http://host:99999/x"],
+)
+def test_a_redirection_to_no_address_is_said_in_a_sentence_that_names_the_first(
+    url, server, tmp_path, pauses, location
+):
+    server.faults = [("to", location)]
+    with pytest.raises(
+        TransferError, match=r"^http://127\.0\.0\.1:\d+/a\.zip leads nowhere \(.*\); .*data\.source"
+    ) as said:
+        download(url, tmp_path / "a.zip")
+    assert "codec" not in str(said.value)
+    assert pauses == [] and left(tmp_path) == []
+
+
+def test_redirections_are_followed_from_where_they_stand(url, server, tmp_path):
+    server.files["/new/b%20c.zip"] = CONTENT
+    server.faults = [
+        ("to", "new/x.zip"),
+        ("to", "/new/b c.zip#part"),
+        "cut",
+        ("to", f"{server.url}/new/b%20c.zip"),
+    ]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert [path for path, *_ in server.requests] == [
+        "/a.zip", "/new/x.zip", "/new/b%20c.zip", "/a.zip", "/new/b%20c.zip",
+    ]  # fmt: skip
+    assert server.requests[-1][1] == "bytes=150000-"
+
+
+def test_nobody_reads_a_redirection_s_page(url, server, tmp_path):
+    server.faults = [("to", "/a.zip", 1 << 30)]
+    download(url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    # But for what is on its way when the connection is closed.
+    assert server.sent < 1 << 25
+
+
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://example.org/a.zip", "nonsense"])
 def test_an_address_that_is_none_of_the_web_is_refused(tmp_path, address, pauses):
     with pytest.raises(TransferError, match="leads"):

@@ -147,7 +147,8 @@ def read_predictions(path: Path) -> None:
         people=people, order=people.person_id, folder=path.parent, full_size=False, missing_people=0,
         data=runs.Data(source="demo", people_sha256=None, archives_sha256=""),
     )  # fmt: skip
-    measuring.score_rows(measuring.File(path, "theirs", "mpii", "label", "none"), true)
+    file = measuring.File(path, "theirs", "mpii", "label", "none")
+    measuring.score_rows(file, true, measuring.read_rows(file))
 
 
 def valid_mat_predictions() -> list[bytes]:

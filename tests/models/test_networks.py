@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline import loader, params
+from pipeline.codec import crop, heatmap, parts
+from pipeline.datasets import DATASETS, sources
 from pipeline.models.complexity import count
 from pipeline.models.dlcm import DLCM
 from pipeline.models.pretrained import load_backbone
 from pipeline.models.pyranet import fractional_max_pool
 from pipeline.networks import NETWORKS
 from pipeline.training.losses import keypoint_loss
+from tests.conftest import ROOT
 
 NAMES = Path(__file__).parent / "golden" / "weights_names.json"
 SMALL = [name for name in NETWORKS if name.endswith("_small") and not name.startswith("sg_")]
@@ -58,26 +62,32 @@ def test_hard_joint_mining_changes_no_network():
         assert plain.hard_joints is None and mined.hard_joints == 8
 
 
-def batch(joints=17, people=4, side=64):
-    """Images with a bright corner, heatmaps that are 1 there, and weights of which some are 0."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(people, 3, side, side, generator=generator)
-    target = torch.zeros(people, joints, side // 4, side // 4)
-    for person, length in enumerate(range(side // 4, side, side // 8)[:people]):
-        images[person, :, :length, :length] += 3
-        target[person, :, : length // 4, : length // 4] = 1
-    return images, target, (torch.rand(people, joints, generator=generator) > 0.2).float()
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    """Four of the demo's people of COCO as a step has them: images, heatmaps, their weights, bones and limbs."""
+    p, size, root = params.load(ROOT / "profiles" / "demo.yaml"), (64, 64), tmp_path_factory.mktemp("demo")
+    few = {"train_people": 4, "val_people": 1, "image_size": (96, 96)}
+    data = p.data.model_copy(update={"demo": p.data.demo.model_copy(update=few)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("DVC_ROOT", raising=False)
+        people = DATASETS["coco"].people(sources.open_labels("coco", data, root), size)["train"].people
+        images = sources.open_images("coco", data, root)
+        crops = loader.Crops(people, images, size, p.augment).__getitems__([(1, row) for row in range(4)])
+    small, sigma = crop.heatmap_size(size), p.heatmap.sigma
+    target, weight = heatmap.encode(crops["centres"], crops["labelled"], small, sigma)
+    drawn = parts.encode(crops["centres"], crops["labelled"], small, sigma, DATASETS["coco"].KEYPOINTS)
+    return loader.normalise(crops["input"]), target, weight, drawn
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_steps_reach_every_weight_and_reduce_the_loss(name, make):
+def test_a_few_steps_of_the_demo_reach_every_weight_and_reduce_the_loss(name, make, batch):
     net = make(name).train()
-    images, target, weight = batch()
-    parts = [(target[:, :1].expand(-1, count, -1, -1), torch.ones(len(images), count)) for count in (12, 6)]
-    adam = torch.optim.Adam(net.parameters(), lr=5e-3)
+    images, target, weight, drawn = batch
+    adam = torch.optim.Adam(net.parameters(), lr=2e-3)
     losses = []
-    for step in range(10):
-        loss = keypoint_loss(net(images), target, weight, hard_joints=NETWORKS[name].hard_joints, parts=parts)
+    for step in range(16):
+        loss = keypoint_loss(net(images), target, weight, hard_joints=NETWORKS[name].hard_joints, parts=drawn)
         adam.zero_grad()
         loss.backward()
         if step == 0:
@@ -90,8 +100,8 @@ def test_steps_reach_every_weight_and_reduce_the_loss(name, make):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_forward_is_a_function_of_image_and_weights(name, make):
-    net, (image, *_) = make(name).train(), batch()
+def test_forward_is_a_function_of_image_and_weights(name, make, batch):
+    net, (image, *_) = make(name).train(), batch
     before = torch.get_rng_state()
     first, second = (net(image).heatmaps for _ in range(2))
     assert torch.equal(first, second) and torch.equal(torch.get_rng_state(), before)

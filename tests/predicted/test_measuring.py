@@ -185,6 +185,28 @@ def test_without_labels_it_says_what_to_do(place, predictions):
         _measure(write_h5(place / "a.h5", predictions + 1))
 
 
+def test_after_a_demo_real_predictions_are_measured_on_the_real_labels(place, predictions):
+    from stages import download, prepare
+
+    small = {"data.source": "demo", "data.demo.train_people": 4, "data.demo.val_people": 6}
+    alone = _measure(write_h5(place / "a.h5", predictions + 1))[0]
+    write_params(place / "params.yaml", small | {"data.demo.image_size": [96, 96]})
+    download.download("mpii")
+    prepare.prepare("mpii")
+    assert _measure(place / "a.h5")[0] == alone
+    # Predictions for the demo's people are measured on these.
+    people = labels.read("mpii", params.load().data, place / "a.h5").people
+    (place / "demo.mat").write_bytes(DATASETS["mpii"].EXPORT(people, people.joints)["predictions.mat"])
+    drawn = _measure(place / "demo.mat")[0]
+    assert (drawn.people, drawn.record.data.source, drawn.scores["label"]["Mean"]) == (6, "demo", 100)
+    (place / "data" / "archives" / "mpii" / "detections.mat").unlink()
+    with pytest.raises(
+        ValueError,
+        match=r"400 people, and the .* has 6, which the demo drew: .*detections\.mat.*`labels_only`",
+    ):
+        _measure(place / "a.h5")
+
+
 def test_another_dataset_without_a_form_says_so(place, predictions):
     with pytest.raises(ValueError, match="lspet takes no files"):
         _measure(write_h5(place / "a.h5", predictions + 1), "lspet")

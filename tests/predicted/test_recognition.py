@@ -3,14 +3,24 @@
 import numpy as np
 import pytest
 
+from pipeline import runs
 from pipeline.datasets import DATASETS
-from pipeline.predicted import recognition
+from pipeline.predicted import labels, measuring, recognition
+from tests.predicted.conftest import write_h5
 
 KEYPOINTS = DATASETS["mpii"].KEYPOINTS
 
 
 def _crop(xy, people, side):
     return (xy - people.center[:, None]) / (people.scale[:, None] * 200) * side + side / 2
+
+
+def _shuffled(xy, share):
+    """A share of the people each with what is another's of them."""
+    rows = np.random.default_rng(0).choice(len(xy), int(share * len(xy)), replace=False)
+    moved = xy.copy()
+    moved[rows] = xy[np.roll(rows, 1)]
+    return moved
 
 
 CHANGES = {
@@ -35,6 +45,7 @@ CHANGES = {
         lambda xy, people: np.random.default_rng(0).permutation(xy),
         "its people are in another",
     ),
+    "some people shuffled": (lambda xy, people: _shuffled(xy, 0.3), "its people are in another order"),
     "people reversed": (lambda xy, people: xy[::-1], "its people are in another order"),
 }
 
@@ -64,7 +75,7 @@ def public(shared):
 def _judge(image_xy, people, change, problem):
     changed = change(image_xy, people)
     if problem is None:
-        recognition.check(changed, people, KEYPOINTS, "FILE", exact=True)
+        assert recognition.check(changed, people, KEYPOINTS, "FILE", exact=True) == ""
         return
     with pytest.raises(ValueError, match=problem) as error:
         recognition.check(changed, people, KEYPOINTS, "FILE", exact=True)
@@ -86,4 +97,17 @@ def test_a_method_that_errs_is_not_taken_for_a_wrong_file(validation, prediction
 def test_few_people_do_not_tell_a_pixel(validation, predictions):
     people, _ = validation
     few = people.select(np.arange(5))
-    recognition.check(predictions[:5] - 1, few, KEYPOINTS, "FILE", exact=True)
+    said = "FILE: whether its pixels count from 0 or 1 these numbers cannot tell"
+    assert recognition.check(predictions[:5] - 1, few, KEYPOINTS, "FILE", exact=True) == said
+    assert recognition.check(predictions[:5] - 1, few, KEYPOINTS, "FILE", exact=False) == ""
+
+
+def test_of_a_method_that_seldom_hits_the_first_pixel_is_not_known(validation, predictions, tmp_path, capsys):
+    people, _ = validation
+    far = np.random.default_rng(3).normal(0, 0.6, predictions.shape) * people.head_size[:, None, None]
+    file = measuring.File(write_h5(tmp_path / "a.h5", predictions + far + 1), "a", "mpii", "label", "none")
+    source = runs.Data(source="folder", people_sha256=None, archives_sha256="")
+    true = labels.Labels(people, people.person_id, tmp_path, source, full_size=False, missing_people=0)
+    measuring.score_rows(file, true, measuring.read_rows(file))
+    said = "a.h5: whether its pixels count from 0 or 1 these numbers cannot tell\n"
+    assert capsys.readouterr().out == said

@@ -84,6 +84,24 @@ def test_joints_are_judged_one_by_one(changed):
     assert knee.reported_text == "-0.3" and knee.verdict == "contradicted"
 
 
+def test_a_joint_that_either_side_did_not_learn_has_no_verdict(changed):
+    def samples(name, arrays):
+        # In every other person both ankles of the backbone lie at each other's label.
+        ankles, half = [0, 5], np.arange(60) % 2 == 0
+        if name == "hrnet_w32-s1":
+            arrays["label_mirror_distance"] = np.full_like(arrays["label_distance"], np.nan)
+            for side in ankles:
+                arrays["label_distance"][:, side] = np.where(half, 5, 0.1)
+                arrays["label_mirror_distance"][:, side] = np.where(half, 0.1, 5)
+
+    found = changed(samples=samples)
+    ankle, knee, mean = found[13, "Ankle"], found[13, "Knee"], found[1, "mean PCKh@0.5"]
+    assert ankle.verdict == "not comparable" and ankle.difference is None and ankle.p_holm is None
+    assert "Not learned: Ankle of HRNet-W32." in ankle.note
+    assert knee.verdict == "contradicted" and "Not learned" not in knee.note
+    assert mean.verdict == "supported" and "not learned counts in this mean: Ankle of HRNet-W32." in mean.note
+
+
 def test_the_gain_where_others_are_near_is_held_against_that_elsewhere(changed):
     def samples(name, arrays):
         # The guided network finds everybody near others, and is else as it was.

@@ -42,6 +42,8 @@ return {
   links: [...document.querySelectorAll("a[href^='#']")].filter((a) => !document.querySelector(a.getAttribute("href")))
     .map((a) => a.getAttribute("href")),
   environment: document.querySelector("#environment").innerText,
+  conclusions: scrollY + Math.max(...[...document.querySelectorAll(".glance li")]
+    .map((line) => line.getBoundingClientRect().bottom)),
 };
 })()"""
 
@@ -99,9 +101,10 @@ def test_the_same_results_give_the_same_bytes(written, tmp_path, results):
 def test_every_file_that_dvc_declares_is_there(written):
     names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
     for table in ("table1", "table2", "table3"):
-        assert {f"{table}.csv", f"{table}.md", f"{table}.tex", f"figures/{table}.svg"} <= names
+        assert {f"{table}.csv", f"{table}.md", f"{table}.tex", f"figures/tables/{table}.svg"} <= names
     assert {"claims.csv", "summary.json", "index.html", "figures/predictions-mpii.png"} <= names
     dvc = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    assert [one for one in dvc if isinstance(one, str)] == ["reports/figures/tables"]
     drawn = [one["y"] for plot in dvc if isinstance(plot, dict) for one in plot.values()]
     # Those of trainings that go on have a column alone.
     plotted = [file for y in drawn if isinstance(y, dict) for file in y]
@@ -129,6 +132,16 @@ def test_plots_are_of_the_datasets_that_were_run_and_name_their_lines(written):
         for file, y in options["y"].items():
             assert {options["x"], y} <= {*figures.PLOTS[Path(file).stem]}
         assert (ROOT / ".dvc" / "plots" / f"{options['template']}.json").is_file()
+
+
+@pytest.mark.slow
+def test_dvc_shows_no_table_of_a_dataset_that_was_not_run(results, tmp_path):
+    outcome = results(datasets=["mpii"], radius_only=[], **NETWORKS)
+    page.write(outcome, tmp_path)
+    assert {path.name for path in (tmp_path / "figures" / "tables").iterdir()} == {"table1.svg", "table3.svg"}
+    # The page has the paper's own Table 2 as figures and not as a drawing.
+    assert (tmp_path / "table2.csv").is_file()
+    assert 'id="table2"' in (tmp_path / "index.html").read_text()
 
 
 def test_a_name_in_the_summary_means_the_same_whatever_the_radius(results):
@@ -240,6 +253,8 @@ def test_the_page_in_a_browser(written, browser, width, dark):
 
     assert browser.logged() == []
     assert facts["width"] == width and facts["scroll"] <= width
+    # On a desk's screen the gains and what became of every claim are there at once.
+    assert width < 1280 or facts["conclusions"] <= 900
     # What was measured of a claim has room for its numbers, between two columns that could take it.
     assert facts["narrowest"] >= 190
     assert facts["images"] and all(facts["images"])

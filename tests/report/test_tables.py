@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.datasets import DATASETS
-from pipeline.report import paper, tables
+from pipeline.report import claims, page, paper, tables
 from pipeline.report.results import Results
 from pipeline.report.tables import forms
+from tests.report.synthetic import NETWORKS
 
 
 def _table(results, name: str) -> tables.Table:
@@ -189,13 +190,34 @@ def test_a_joint_of_which_one_side_was_never_found_is_no_number_for_people(resul
     table = _table(Results(made.params, tmp_path), "table1")
     small, guided = (row for row in table.rows if row.measured)
     assert small.unlearned == {"Knee"} and guided.unlearned == set()
-    lines = [line for line in forms.to_markdown(table).splitlines() if "not learned" in line]
+    lines = [line for line in forms.to_markdown(table).splitlines() if "| not learned |" in line]
     assert len(lines) == 1 and "HRNet (small)" in lines[0] and "SG" not in lines[0]
     assert "Not learned: Knee." in forms.to_markdown(table)
     row = next(
         row for row in csv.DictReader(io.StringIO(forms.to_csv(table))) if row["method"] == small.method
     )
     assert float(row["Knee"]) > 0 and "Not learned: Knee." in row["notes"]
+
+
+def test_a_mean_that_counts_a_joint_not_learned_says_so(results, tmp_path):
+    made = results(tmp_path, **NETWORKS)
+    file = tmp_path / "results/mpii/sg_hrnet_w32-r5-s0/samples.npz"
+    samples = dict(np.load(file))
+    ankles = [DATASETS["mpii"].KEYPOINTS.names.index(f"{side}_ankle") for side in ("left", "right")]
+    samples["label_distance"][:, ankles] = np.where(np.arange(60) % 2, 0.1, 5)[:, None]
+    samples["label_mirror_distance"] = np.full_like(samples["label_distance"], np.nan)
+    samples["label_mirror_distance"][:, ankles] = np.where(np.arange(60) % 2, 5, 0.1)[:, None]
+    np.savez(file, **samples)
+    outcome = Results(made.params, tmp_path)
+    made = tables.make(outcome)
+    backbone, guided = (row for row in made[0].rows if row.measured)
+    assert guided.unlearned == {"Ankle"} and backbone.unlearned == set()
+    assert "Not learned: Ankle." in " ".join(guided.remarks) and "counts in every mean" in " ".join(
+        guided.remarks
+    )
+    text = page.render(outcome, made, claims.judge(outcome), [])
+    assert "A joint not learned counts in this mean: Ankle of SG-HRNet-W32, r = 5." in text
+    assert text.count("with Ankle</small>") == 2  # In Tables 1 and 3.
 
 
 def test_notes_stand_at_the_rows_they_concern():

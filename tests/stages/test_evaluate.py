@@ -98,6 +98,9 @@ def test_mpii_results_are_complete_and_the_same_every_time(place, capsys):
         for name in ("iou_best", "auroc", "inside"):
             assert samples[f"map_{name}"].shape == (6, 4) and np.nanmax(samples[f"map_{name}"]) <= 1
         np.testing.assert_array_equal(samples["map_image_id"], people.image_id)
+        both = people.labelled & people.labelled[:, DATASETS["mpii"].KEYPOINTS.flip_order]
+        assert not np.isnan(samples["label_mirror_distance"]).all()
+        assert np.isnan(samples["label_mirror_distance"][~both]).all()
         keypoints = np.array([p["keypoints"] for p in json.loads(first["predictions.json"])]).reshape(
             6, 16, 3
         )

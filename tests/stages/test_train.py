@@ -216,7 +216,11 @@ def test_another_parameter_does_not_resume_the_old_run(project):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a training outlives its DVC")
 @pytest.mark.parametrize("shell", ["{}", "({}; true)"])
 def test_no_training_outlives_dvc_whatever_shell_is_in_between(tmp_path, shell):
-    waiting = "import sys, time; from stages import end_with_dvc; end_with_dvc(); print(1); time.sleep(60)"
+    # Loaders are forked, and threads are not: none may watch.
+    waiting = (
+        "import threading, time; from stages import end_with_dvc; end_with_dvc();"
+        "print(threading.active_count(), flush=True); time.sleep(60)"
+    )
     inner = shell.format(
         f'exec "{sys.executable}" -c "{waiting}"' if shell == "{}" else f'"{sys.executable}" -c "{waiting}"'
     )
@@ -228,3 +232,27 @@ def test_no_training_outlives_dvc_whatever_shell_is_in_between(tmp_path, shell):
     began = time.monotonic()
     process.communicate(timeout=30)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a training outlives its DVC")
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.execvp('cat', ['cat'])"], ids=["ended", "another"])
+def test_what_watches_a_stage_is_gone_with_it(end):
+    stage = (
+        "import os, sys, stages; stages.end_with_dvc(); print(stages._watchers[0].pid, flush=True);"
+        f"sys.stdin.readline(); {end}"
+    )
+    dvc = "import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdin=0,"
+    dvc += "env=os.environ | {'DVC_STAGE': 'x'}); sys.exit(p.wait())"
+    with subprocess.Popen(
+        [sys.executable, "-c", dvc, stage], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        watcher = Path("/proc", process.stdout.readline().strip())
+        wait = time.monotonic() + 10
+        while b"watch.py" not in (watcher / "cmdline").read_bytes():
+            assert time.monotonic() < wait
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        # Of one that ended and that nobody waited for, this is empty.
+        while watcher.exists() and (watcher / "cmdline").read_bytes():
+            assert time.monotonic() < wait
+            time.sleep(0.01)

@@ -90,7 +90,7 @@ def test_a_password_is_in_no_line(project, make_facts, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "MLflow does not take this run for now" in said.out and "make mlflow" in said.out
     assert said.out.count("\n") == 1
-    assert store.redacted("at http://me:s3cr%40t@host, s3cr@t") == "at http://me:***@host, ***"
+    assert store.redacted("at http://me:s3cr%40t@host, s3cr@t") == "at http://***@host, ***"
     assert "s3cr" not in said.out + said.err
 
 

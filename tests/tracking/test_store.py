@@ -3,6 +3,7 @@
 import shutil
 import threading
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
@@ -115,3 +116,24 @@ def test_files_of_a_row_lie_beside_the_store_and_on_a_server_with_it(project, mo
 def test_an_address_that_is_none_is_not_repeated(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cret@[host")
     assert store.redacted("no host in http://me:s3cret@[host") == "an address that is none"
+
+
+@pytest.mark.parametrize(
+    "password", ["s3#cretX", "s3/cretX", "s3?cretX", "s3@cretX", "s3%23cretX", "a:s3cretX"]
+)
+def test_a_password_that_cuts_its_address_in_two_is_in_no_text(password, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{password}@127.0.0.1:1")
+    with pytest.raises(Exception) as failed:
+        store.connect().search_experiments()
+    whole = f"at http://me:{password}@127.0.0.1:1/api, {password}, {quote(password, safe='')}, {failed.value}"
+    said = store.redacted(whole)
+    assert "s3" not in said and "cret" not in said and said.startswith("at http://***@127.0.0.1:1/api")
+
+
+def test_an_address_without_a_password_stays_as_it_is(monkeypatch):
+    for text in ("http://127.0.0.1:5000/api", "sqlite:////home/a@b/mlflow.db is locked"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", text.split()[0])
+        assert store.redacted(text) == text
+    # A name may be a token.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://t0ken@host")
+    assert store.redacted("https://t0ken@host/api fails") == "https://***@host/api fails"

@@ -138,10 +138,8 @@ def test_memory_that_runs_out_later_says_so():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_loaders_that_lose_shared_memory_name_the_flag():
+def test_what_is_no_lack_of_memory_stays_as_it_is():
     tried = trial.Trial(Execution.of(settings().training.train, CPU))
-    with pytest.raises(ValueError, match="--shm-size"), trial.explained(settings(), CPU.device, tried):
-        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error.")
     with pytest.raises(RuntimeError, match="else"), trial.explained(settings(), CPU.device, tried):
         raise RuntimeError("something else")
 

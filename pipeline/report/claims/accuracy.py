@@ -11,6 +11,7 @@ from pipeline.report.claims.claim import (
     Claim,
     absent,
     judged,
+    refused,
     without_ablation,
     without_detections,
     without_sweep,
@@ -19,6 +20,7 @@ from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
 from pipeline.report.tables.forms import printed
+from pipeline.report.tables.rows import method, unlearned
 
 # Verdicts that further designs may change; that one is ahead for certain they cannot.
 _OF_ALL = (rules.Verdict.SUPPORTED, rules.Verdict.NO_GAIN, rules.Verdict.INCONCLUSIVE)
@@ -34,7 +36,7 @@ def gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     claim = claim.compared(ours[part.metric], theirs[part.metric], part.claimed or 0)
     verdict = rules.of_gain(part.claimed or 0, _interval(claim), results.params.report.margin)
-    return [judged(results, claim, pair, verdict)]
+    return [_of_joints(results, part, claim, pair, verdict)]
 
 
 def reported_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -102,7 +104,19 @@ def not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
         f"{part.part} is not ahead in the paper: supported if for certain by less than {margin:g} points."
     )
     verdict = rules.of_only_not_ahead({metric: _interval(claim)}, [metric], margin)
-    return [judged(results, claim, pair, verdict)]
+    return [_of_joints(results, part, claim, pair, verdict)]
+
+
+def _of_joints(
+    results: Results, part: Part, claim: Claim, pair: tuple[Group, Group], verdict: rules.Verdict
+) -> Claim:
+    """The claim with its verdict; with none on a joint that either side did not learn, whose difference is luck."""
+    claim = judged(results, claim, pair, verdict)
+    names = [method(group) for group in pair if part.metric in results.unlearned(group, part.box)]
+    if names:
+        return refused(claim, f"Not learned: {part.metric} of {' and '.join(names)}.")
+    said = unlearned(results, pair, part.box) if part.metric == pair[0].metric.main else ""
+    return claim.noted(said) if said else claim
 
 
 def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:

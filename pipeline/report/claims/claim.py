@@ -192,7 +192,7 @@ def judged(
         seeds=min(len(group.runs) for group in groups),
     )
     if reason := differing(groups):
-        return _refused(claim, reason)
+        return refused(claim, reason)
     if claim.seeds is not None and claim.seeds < rules.SEEDS:
         # Of images alone, or of two values' spread: no p-value of a method.
         claim = replace(claim, p=None)
@@ -220,11 +220,12 @@ def judged(
     return claim
 
 
-def _refused(claim: Claim, reason: str) -> Claim:
+def refused(claim: Claim, reason: str) -> Claim:
     """Without the comparison: each side's own number stays."""
     return replace(
         claim,
         verdict=Verdict.NOT_COMPARABLE,
+        would_be=None,
         difference=None,
         low=None,
         high=None,

@@ -39,12 +39,12 @@ def draw(results: Results, tables: list[Table], costs: Sequence[Cost], out: Path
     import matplotlib
 
     matplotlib.use("svg")
-    for folder in ("figures", "plots"):
+    for folder in ("figures/tables", "plots"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     lines = Lines({name: [] for name in PLOTS})
 
+    measured = [table for table in tables if table.measured]
     drawers = (
-        accuracy.of_tables(tables),
         accuracy.by_radius(results, lines),
         accuracy.differences(results),
         accuracy.curves(results, lines),
@@ -57,8 +57,12 @@ def draw(results: Results, tables: list[Table], costs: Sequence[Cost], out: Path
     )
     with matplotlib.rc_context(STYLE):
         drawn = [
-            Figure(one.name, one.save(out / "figures"), one.caption, one.alt, one.picture)
-            for sketches in drawers
+            Figure(one.name, one.save(out / folder), one.caption, one.alt, one.picture)
+            for folder, sketches in (
+                # `dvc plots` shows what is in this folder.
+                ("figures/tables", accuracy.of_tables(measured)),
+                *(("figures", each) for each in drawers),
+            )
             for one in sketches
         ]
     lines.write(out / "plots")

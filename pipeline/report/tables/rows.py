@@ -1,6 +1,6 @@
 """Rows of the tables: the paper's, and the measured ones in the same terms."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.datasets import DATASETS
@@ -12,7 +12,8 @@ from pipeline.report.results import Estimate, Group, Results
 # Percent: a network with parameters further from the reported ones says so.
 APART = 3.0
 UNLEARNED = (
-    "Not learned: {}. In some training left or right was found less than half as often as the other side."
+    "Not learned: {}. In some training left or right was found less than half as often as the other side, or less than "
+    "twice as often as it was taken for it. A joint not learned counts in every mean."
 )
 WITHOUT_DETECTOR = "Not available: `evaluate.detections` names no detector's file."
 
@@ -23,7 +24,8 @@ class Row:
 
     model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
     a whole number. reported: the paper's values, percent; estimates: the measured ones. unlearned: those of them that
-    say nothing (`Results.unlearned`). notes: by name. settled: in what a network is not as in its own paper.
+    say nothing (`Results.unlearned`); main: the one that counts them all the same. notes: by name. settled: in what a
+    network is not as in its own paper.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Row:
     estimates: Mapping[str, Estimate] | None = None
     gain: Estimate | None = None
     unlearned: frozenset[str] = frozenset()
+    main: str = ""
     notes: tuple[str, ...] = ()
     settled: str = ""
     source: str = ""
@@ -70,6 +73,13 @@ def method(group: Group) -> str:
     if run.ablation:
         return f"{name}: {run.variant.title}"
     return name + (f", r = {run.radius}" if run.radius else "")
+
+
+def unlearned(results: Results, groups: Iterable[Group], box: str) -> str:
+    """What is to be said where means of these groups are compared and some did not learn a joint; else nothing."""
+    columns = {method(group): ", ".join(sorted(results.unlearned(group, box))) for group in groups}
+    said = "; ".join(f"{its} of {name}" for name, its in columns.items() if its)
+    return f"A joint not learned counts in this mean: {said}." if said else ""
 
 
 def data_name(group: Group) -> str:
@@ -173,6 +183,7 @@ def measured(
                 estimates=estimates,
                 gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
                 unlearned=results.unlearned(group, box),
+                main=main,
                 settled=settled(group.run.model, facts.params, line) if facts.params else "",
                 source=" ".join(f"{run.dataset}/{run.name}" for run in group.runs),
             )
