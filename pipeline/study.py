@@ -1,10 +1,10 @@
 """python -m pipeline.study NAME: a published study's report, made again from what was published, and compared with it.
 
 studies/NAME holds what the stage `report` reads: parameters, and of each run metrics, history, predictions and what the
-bootstrap draws from. Neither data nor a trained network is needed, and pictures are left out: photographs have licences
-of their own. Tables, claims, plots and page have to be the same, byte for byte. Beside them lie two trained networks of
-each dataset, HRNet and the guided one, none above 2 MB, as runs/ has them but for their numbers, which are of half
-precision.
+bootstrap draws from. Neither data nor a trained network is needed. A dataset's images are left out, since most may not
+be passed on: pictures show people on studies/photographs. Tables, claims, plots and page have to be the same, byte for
+byte. Beside them lie two trained networks of each dataset, HRNet and the guided one, none above 2 MB, as runs/ has them
+but for their numbers, which are of half precision.
 
 --publish: take all of that from this workspace first, as `dvc repro` left it, with its dvc.lock. --write: make the
 report anew instead of comparing, where the code that makes it has changed.
@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import files, lock, params, paths, record, runs
 from pipeline.lock import LOCK, Workspace
 from pipeline.networks import NETWORKS
@@ -27,7 +29,8 @@ from pipeline.report import crate
 
 FOLDER = Path("studies")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-# Crops of photographs; and predictions that are there in COCO's format too.
+PHOTOGRAPHS = FOLDER / "photographs"
+# Crops of a dataset's images; and predictions that are there in COCO's format too.
 LEFT_OUT = ("examples.npz", "predictions.mat")
 LARGEST = 2_000_000
 """Bytes of a network's published weights."""
@@ -50,6 +53,14 @@ def publish(root: Path, folder: Path) -> None:
         shutil.rmtree(folder / made, ignore_errors=True)
     for path in published:
         shutil.copytree(root / path, folder / path, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    if (root / PHOTOGRAPHS).is_dir():
+        # Not at the top: a report is made without torch.
+        from pipeline import photographs
+
+        for one in _pairs(p):
+            trained_in, place = paths.run(one.dataset, one.name), paths.results(one.dataset, one.name)
+            shown = photographs.examples(root / PHOTOGRAPHS, root / trained_in, p.evaluate.flip_test)
+            np.savez_compressed(folder / place / "examples.npz", **shown)  # type: ignore[arg-type]
     for run in trained:
         weights = _halved(root / run / paths.WEIGHTS)
         if len(weights) > LARGEST:
@@ -81,7 +92,6 @@ def _pairs(p: params.Params) -> list[runs.Run]:
 
 def _halved(path: Path) -> bytes:
     """A file of weights with its real numbers in half precision; raises ValueError for one too large for that."""
-    # Not at the top: a report is made without torch.
     import torch
 
     from pipeline import tensors

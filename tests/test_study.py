@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from pipeline import study, tensors
-from tests.conftest import ROOT
+from pipeline import params, study, tensors
+from tests.conftest import ROOT, write_run
 from tests.finished import finished, write, write_lock
 from tests.project import environment
 
@@ -107,6 +107,21 @@ def test_no_picture_and_no_place_are_published(original):
     page = (original / "studies" / "small" / "reports" / "index.html").read_text()
     assert "data:image/svg" in page and "data:image/png" not in page
     assert not [path for path in paths if str(original).encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_the_page_shows_photographs_that_may_be_published(own, tmp_path):
+    shutil.copytree(ROOT / study.PHOTOGRAPHS, own / study.PHOTOGRAPHS)
+    for name, model, radius in zip(PAIR, ("hrnet_small", "sg_hrnet_small"), (None, 5), strict=True):
+        made = write_run(tmp_path / name, "mpii", model, radius, params.load(own / "params.yaml"))
+        shutil.copyfile(made / "weights.safetensors", own / "runs" / "mpii" / name / "weights.safetensors")
+    write_lock(own)
+    assert command(own, "small", "--publish").returncode == 0
+    shutil.rmtree(own / study.PHOTOGRAPHS)
+    assert command(own, "small").returncode == 0
+    page = (own / "studies" / "small" / "reports" / "index.html").read_text()
+    assert page.count("data:image/png") == 2 and page.count("staticflickr.com/4141/5438252538") == 2
+    assert "the dataset&#39;s own images may not be passed on" in page
 
 
 @pytest.mark.slow

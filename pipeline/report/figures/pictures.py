@@ -46,8 +46,8 @@ def predictions(results: Results) -> Sketches:
         yield Sketch(
             f"predictions-{dataset}",
             figure,
-            f"{DATASETS[dataset].TITLE}: predictions on the same people, those with the most occluded joints, in "
-            "the manner of the paper's Figure 4. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
+            f"{DATASETS[dataset].TITLE}: predictions on the same people, in the manner of the paper's Figure 4"
+            f"{_whom(shown[0][1])}. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
             f"Skeletons predicted by both networks on {count} crops.",
             picture=True,
         )
@@ -83,10 +83,19 @@ def attention(results: Results) -> Sketches:
             f"{DATASETS[dataset].TITLE}, {method(group)} ({data_name(group)}): what the mechanism of "
             "the paper's Figure 3 makes of an input. The maps of stages 2, 3 and 4 and the one before the "
             "heatmaps, black 0 to white 1; the input times all four of them; and the target (Eq. 2) that supervises "
-            "each. In the network a map multiplies the high-resolution features of its place (Eq. 4), not the input.",
+            "each. In the network a map multiplies the high-resolution features of its place (Eq. 4), not the "
+            f"input{_whom(examples, count)}.",
             f"For {count} people the input, four attention maps, their product with it and the target map.",
             picture=True,
         )
+
+
+def _whom(examples: dict[str, Array], count: int | None = None) -> str:
+    """Of whom the pictures are, the end of a sentence. count: of the people, None for all."""
+    if "source" not in examples:
+        return "; people with the most occluded joints"
+    sources = ", ".join(dict.fromkeys(examples["source"][:count].tolist()))
+    return f"; the dataset's own images may not be passed on, and these are parts of other photographs: {sources}"
 
 
 def _picture(axis: "Axes", picture: Array) -> None:
