@@ -55,8 +55,9 @@ publish: $(INSTALLED) ## NAME=lspet-small: write what the report is made of, and
 	python -m pipeline.study $(NAME) --publish
 
 # Two processes of one thread each: threads that wait would take each other's core.
-test: $(INSTALLED) ## Run the tests, but for the slow ones; COVERAGE=1: and show what of the code they ran
-	OMP_NUM_THREADS=1 python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov=pipeline --cov-report=term:skip-covered)
+test: $(INSTALLED) ## Run the tests, but for the slow ones; COVERAGE=1: of the code too, of which they must run 90%
+	OMP_NUM_THREADS=1 python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
+		$(if $(COVERAGE),--cov=pipeline --cov-report=term:skip-covered --cov-fail-under=90)
 
 test-all: $(INSTALLED) ## Run all tests
 	python -m pytest
