@@ -16,15 +16,16 @@ from pipeline.arrays import Array
 
 @dataclass(frozen=True)
 class Seeds:
-    """What the seeds of one model say of its metric; `variance` is what the images do not explain.
+    """What the seeds of one model say of its metric.
 
-    factor: of the model in the quantity; raw: the values' variance; both variances are nan for one seed.
+    factor: of the model in the quantity; variance: of the values; by_images: that part of it which other images would
+    show otherwise, since each seed finds others hard. Both are nan for one seed.
     """
 
     factor: float
     count: int
     variance: float
-    raw: float
+    by_images: float
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Replicates:
         seeds = dict(self.seeds)
         for name, s in other.seeds.items():
             factor = (seeds[name].factor if name in seeds else 0) - s.factor
-            seeds[name] = Seeds(factor, s.count, s.variance, s.raw)
+            seeds[name] = replace(s, factor=factor)
         return Replicates(self.draws - other.draws, seeds)
 
 
@@ -105,10 +106,9 @@ def over_seeds(
 def interval(replicates: Replicates | np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The interval (low, high) of a metric or a difference on new images, from new seeds.
 
-    Of one seed each, or of plain draws (R,): their percentiles. With more seeds Student's t, with the variance
-    over images plus that over seeds, and Satterthwaite's degrees of freedom; a model with one seed beside
-    others with more takes their mean variance over seeds. nan where more than 1% of the resamples have
-    nothing that the metric counts.
+    Of one seed each, or of plain draws (R,): their percentiles. With more seeds `Student`'s, where a model with one
+    seed beside others with more takes their mean variance. nan where more than 1% of the resamples have nothing that
+    the metric counts.
     """
     draws = replicates.draws if isinstance(replicates, Replicates) else replicates
     known = _known(draws)
@@ -127,11 +127,10 @@ def on_these_images(value: float, replicates: Replicates, level: float = 0.95) -
     Welch's: the whole variance over seeds, also that part of it which other images would show otherwise. nan
     of one seed each.
     """
-    seeds = [replace(s, variance=s.raw) for s in replicates.seeds.values() if s.factor]
+    seeds = [s for s in replicates.seeds.values() if s.factor]
     if all(s.count == 1 for s in seeds):
         return float("nan"), float("nan")
-    variance, freedom = _over_seeds(seeds, 0.0)
-    return Student(value, math.sqrt(variance), freedom).interval(level)
+    return Student.of(value, 0.0, seeds).interval(level)
 
 
 def p_above(replicates: Replicates, bound: float = 0.0) -> float:
@@ -153,6 +152,26 @@ class Student:
     center: float
     error: float
     freedom: float
+
+    @classmethod
+    def of(cls, center: float, by_images: float, seeds: Sequence[Seeds]) -> "Student":
+        """A value at seeds' mean; by_images: the variance that the images leave, without the seeds' own.
+
+        Degrees of freedom are Satterthwaite's of the seeds' variance, divided by its share of the whole. His formula
+        for the whole would divide by that share's square: too sure where one model's few seeds happen to agree.
+        """
+        several = [s for s in seeds if s.count > 1]
+        typical = float(np.mean([s.variance for s in several])), sum(s.count - 1 for s in several)
+        by_seeds = uncertainty = 0.0
+        for s in seeds:
+            variance, freedom = (s.variance, s.count - 1) if s.count > 1 else typical
+            share = s.factor**2 / s.count * variance
+            by_seeds += share
+            uncertainty += share**2 / freedom
+        error = math.sqrt(by_images + by_seeds)
+        if uncertainty == 0:
+            return cls(center, error, math.inf)
+        return cls(center, error, float(max(math.floor(by_seeds * error**2 / uncertainty), 1)))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         from scipy.stats import t
@@ -179,36 +198,15 @@ def _student(replicates: Replicates, known: np.ndarray) -> Student | None:
     seeds = list(replicates.seeds.values())
     if all(s.count == 1 for s in seeds):
         return None
-    by_seeds, freedom = _over_seeds(seeds, float(known.var()))
-    return Student(float(known.mean()), math.sqrt(float(known.var()) + by_seeds), freedom)
+    # What each seed finds hard in these images is in the draws, and the whole of it in the spread over seeds.
+    typical = float(np.mean([s.by_images for s in seeds if s.count > 1]))
+    twice = sum(s.factor**2 / s.count * (s.by_images if s.count > 1 else typical) for s in seeds)
+    return Student.of(float(known.mean()), max(float(known.var()) - twice, 0.0), seeds)
 
 
 def _mean_over_seeds(values: np.ndarray, draws: np.ndarray, name: str) -> Replicates:
     mean, count = draws.mean(0), len(values)
     if count == 1:
         return Replicates(mean, {name: Seeds(1.0, 1, np.nan, np.nan)})
-    # Two seeds' values differ also because each finds other images hard: the part that resampling shows.
-    by_images = np.nanvar(draws - mean, axis=1).sum() / (count - 1)
-    raw = float(values.var(ddof=1))
-    return Replicates(mean, {name: Seeds(1.0, count, max(raw - by_images, 0.0), raw)})
-
-
-def _over_seeds(seeds: list[Seeds], by_images: float) -> tuple[float, float]:
-    """The variance that seeds add to that over images, and the degrees of freedom of their sum."""
-    several = [s for s in seeds if s.count > 1]
-    typical = Seeds(
-        factor=0.0,
-        count=sum(s.count - 1 for s in several) + 1,
-        variance=float(np.mean([s.variance for s in several])),
-        raw=float(np.mean([s.raw for s in several])),
-    )
-    total = uncertainty = 0.0
-    for s in seeds:
-        source = s if s.count > 1 else typical
-        share = s.factor**2 / s.count
-        total += share * source.variance
-        uncertainty += (share * source.raw) ** 2 / (source.count - 1)
-    if uncertainty == 0:
-        return total, math.inf
-    # Rounded down, since Satterthwaite's approximation is a little too sure of few seeds.
-    return total, float(max(math.floor((by_images + total) ** 2 / uncertainty), 1))
+    by_images = float(np.nanvar(draws - mean, axis=1).sum() / (count - 1))
+    return Replicates(mean, {name: Seeds(1.0, count, float(values.var(ddof=1)), by_images)})

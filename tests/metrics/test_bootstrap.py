@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from pipeline.datasets.formats.mpii import METRIC
 from pipeline.metrics import bootstrap
-from pipeline.metrics.bootstrap import Replicates, Seeds
+from pipeline.metrics.bootstrap import Replicates, Seeds, Student
 
 RESAMPLES, IMAGES = 500, 150
 WEIGHTS = bootstrap.weights(IMAGES, RESAMPLES, 0)
@@ -61,7 +61,7 @@ def test_interval_of_a_paired_difference_of_pckh_covers_it_in_93_to_97_percent()
 @pytest.mark.parametrize(
     ("seeds", "by_seed"), [(2, 0.25), (3, 0.0), (3, 0.25), (3, 1.0), (5, 0.25)], ids=lambda value: str(value)
 )
-def test_interval_of_a_difference_over_seeds_covers_it_in_93_to_97_percent(seeds, by_seed):
+def test_interval_of_a_difference_over_seeds_covers_it_in_93_to_98_5_percent(seeds, by_seed):
     """A metric that is a mean over images: each image, each model on it and each seed on it has its own
     difficulty; `by_seed` is the standard deviation of a training's luck, in percent."""
 
@@ -81,7 +81,8 @@ def test_interval_of_a_difference_over_seeds_covers_it_in_93_to_97_percent(seeds
             )
         return bootstrap.interval(models[1] - models[0])
 
-    assert 0.93 <= coverage(trial, 0.3) <= 0.97
+    # With few seeds rather too wide than too narrow.
+    assert 0.93 <= coverage(trial, 0.3) <= 0.985
 
 
 def test_pairing_makes_the_interval_of_a_difference_narrower():
@@ -113,12 +114,12 @@ def test_what_the_images_explain_is_taken_out_of_the_spread_over_seeds():
         "a",
     )["AP"].seeds["a"]
     # Every difference between these seeds is noise of the images.
-    assert seeds.variance < 0.5 * seeds.raw
+    assert 0.5 < seeds.by_images / seeds.variance < 2
 
 
 def test_a_model_that_stands_on_both_sides_leaves_the_difference():
     draws = np.zeros(10)
-    a, b, c = (Replicates(draws, {name: Seeds(1.0, 3, 1.0, 1.0)}) for name in "abc")
+    a, b, c = (Replicates(draws, {name: Seeds(1.0, 3, 1.0, 0.0)}) for name in "abc")
     seeds = ((a - b) - (a - c)).seeds
     assert {name: s.factor for name, s in seeds.items()} == {"a": 0.0, "b": -1.0, "c": 1.0}
 
@@ -126,12 +127,22 @@ def test_a_model_that_stands_on_both_sides_leaves_the_difference():
 def test_a_single_run_beside_several_seeds_takes_their_variance():
     draws = np.zeros(1000)
     several, one = (
-        Replicates(draws, {"a": Seeds(1.0, 4, 1.0, 1.0)}),
+        Replicates(draws, {"a": Seeds(1.0, 4, 1.0, 0.0)}),
         Replicates(draws, {"b": Seeds(1.0, 1, np.nan, np.nan)}),
     )
     low, high = bootstrap.interval(several - one)
     # Variance 1/4 + 1, degrees of freedom 3 (1/4 + 1)^2 / (1/16 + 1).
     assert high == pytest.approx(np.sqrt(1.25) * 2.76, rel=0.1) and low == pytest.approx(-high, rel=0.15)
+
+
+@pytest.mark.parametrize("freedom", [2, 4, np.inf])
+def test_p_is_half_the_smallest_alpha_of_which_the_interval_lies_above(freedom):
+    student = Student(0.4, 0.3, freedom)
+    for bound in (-0.5, 0.0, 0.9):
+        p = student.p_above(bound)
+        low, high = student.interval(1 - 2 * min(p, 1 - p))
+        assert (low if p < 0.5 else high) == pytest.approx(bound, abs=1e-6)
+    assert student.p_above(student.center) == 0.5
 
 
 def test_resamples_are_the_same_for_all_runs_and_sum_to_the_images():

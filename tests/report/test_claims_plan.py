@@ -16,9 +16,7 @@ from tests.report.synthetic import PAPER
 
 def difference(spread: float, images: float, count: int = 3) -> Replicates:
     draws = np.random.default_rng(0).standard_normal(1000) * images
-    return Replicates(
-        draws, {name: Seeds(f, count, spread**2, spread**2) for name, f in (("a", 1), ("b", -1))}
-    )
+    return Replicates(draws, {name: Seeds(f, count, spread**2, 0.0) for name, f in (("a", 1), ("b", -1))})
 
 
 def test_hrnets_public_spread_needs_four_to_six_seeds_for_0_3_points():

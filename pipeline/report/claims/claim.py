@@ -273,8 +273,7 @@ def judged_over_seeds(
 
 def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
     """Of a difference that no image is known of, taken to be as large as measured."""
-    variance = student.error**2 * count
-    seeds = {"difference": bootstrap.Seeds(1.0, count, variance, variance)}
+    seeds = {"difference": bootstrap.Seeds(1.0, count, student.error**2 * count, 0.0)}
     return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value)
 
 
