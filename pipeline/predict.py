@@ -211,10 +211,12 @@ def result(prediction: dict[str, Array], box: Array, image_id: int, file: Path) 
 
 def people(a: argparse.Namespace) -> Iterator[tuple[Path, int, Array, Array]]:
     """Each person's file, image's id, image and box."""
-    given = people_of(a.boxes) if a.boxes else None
-    for number, file in enumerate(images_of(a.image), 1):
+    given, files = people_of(a.boxes) if a.boxes else None, images_of(a.image)
+    # Before anybody's picture is written.
+    for file in files:
         if given is not None and file.name not in given:
             raise ValueError(f"--boxes {a.boxes} names no image {file.name}")
+    for number, file in enumerate(files, 1):
         image_id, boxes = (number, [a.box]) if given is None else given[file.name]
         image = photograph(file)
         for box in boxes:

@@ -39,7 +39,10 @@ NOT_COMPARED = ("environment.html", crate.FILE)
 
 
 def publish(root: Path, folder: Path) -> None:
-    """Write what the report of a finished workspace is made of; raises ValueError where it is not as its lock says."""
+    """Write what a finished workspace's report is made of to a new folder.
+
+    Raises ValueError where the workspace is not as its lock says.
+    """
     p, stages, workspace = params.load(root / "params.yaml"), lock.load(root), Workspace(root)
     published = [paths.results(run.dataset, run.name).as_posix() for run in runs.named_by(p)]
     trained = [paths.run(run.dataset, run.name) for run in _pairs(p)]
@@ -48,9 +51,6 @@ def publish(root: Path, folder: Path) -> None:
         recorded = {item.path: item.md5 for _, item in lock.makers(stages, path)}
         if recorded.get(path) != workspace.digest(path):
             raise ValueError(f"{path} is not what dvc.lock records; run `dvc repro` first")
-    # Text beside them is the authors'.
-    for made in ("results", "runs", "data", "benchmarks"):
-        shutil.rmtree(folder / made, ignore_errors=True)
     for path in published:
         shutil.copytree(root / path, folder / path, ignore=shutil.ignore_patterns(*LEFT_OUT))
     if (root / PHOTOGRAPHS).is_dir():
@@ -155,16 +155,21 @@ def study(root: Path, name: str, *, publishes: bool, writes: bool) -> bool:
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a study: lower-case letters, digits, dots and hyphens can")
     folder = root / FOLDER / name
-    if publishes:
-        publish(root, folder)
     with tempfile.TemporaryDirectory(prefix="study-") as temporary:
-        made = remake(root, folder, Path(temporary))
+        fresh = Path(temporary) / "published" / name
+        if publishes:
+            publish(root, fresh)
+        made = remake(root, fresh if publishes else folder, Path(temporary) / "workspace")
         if publishes:
             # What differs from the workspace's own are its pictures, and what they are in.
             tables = [path.name for path in made.glob("*.csv")]
             other = [line for line in compare(root / "reports", made) if line.partition(":")[0] in tables]
             if other:
                 raise ValueError(f"the workspace's reports are not made of its results: {other[0]}")
+            # Text beside them is the authors'.
+            for old in ("results", "runs", "data", "benchmarks"):
+                shutil.rmtree(folder / old, ignore_errors=True)
+            shutil.copytree(fresh, folder, dirs_exist_ok=True)
         if publishes or writes:
             shutil.rmtree(folder / "reports", ignore_errors=True)
             shutil.copytree(made, folder / "reports")

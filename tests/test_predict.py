@@ -150,6 +150,13 @@ def test_a_folder_with_several_people_gives_cocos_results(tmp_path, image, monke
     given = np.reshape(results[0]["keypoints"], (17, 3))
     np.testing.assert_allclose(given[:, :2], alone["image_xy"], atol=1e-3)
     assert {file.name for file in tmp_path.glob("*.png")} == {"a-pose.png", "a-pose-2.png"}
+    # An image of which the boxes know nothing ends it before anybody's picture is there.
+    for file in (*tmp_path.glob("*.png"), tmp_path / "out.json"):
+        file.unlink()
+    cv2.imwrite("photos/c.png", image)
+    with pytest.raises(SystemExit, match=r"names no image c\.png"):
+        predict.main(["photos", "--run", "coco/a", "--boxes", "boxes.json", "--results", "out.json"])
+    assert not list(tmp_path.glob("*.png"))
 
 
 def boxes_file(bbox, images='{"id": 1, "file_name": "street.png"}', image_id="1"):

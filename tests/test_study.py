@@ -88,10 +88,10 @@ def test_a_number_too_large_for_half_precision_is_refused(tmp_path):
 @pytest.mark.slow
 def test_large_networks_are_left_out(own, capsys, monkeypatch):
     monkeypatch.setattr(study, "LARGEST", 100)
-    study.publish(own, own / "studies" / "small")
+    study.publish(own, own / "studies" / "other")
     assert "runs/mpii/hrnet_small-s0: 0 MB of weights stay here" in capsys.readouterr().out
-    assert not (own / "studies" / "small" / "runs").exists()
-    assert (own / "studies" / "small" / "results").is_dir()
+    assert not (own / "studies" / "other" / "runs").exists()
+    assert (own / "studies" / "other" / "results").is_dir()
 
 
 @pytest.mark.slow
@@ -174,8 +174,10 @@ def test_tables_that_the_results_do_not_give_are_not_published(own):
     table = own / "reports" / "table1.csv"
     table.write_text(table.read_text().replace("measured", "reported", 1))
     write_lock(own)
-    result = command(own, "other", "--publish")
-    assert result.returncode == 2
+    before = (own / "studies" / "small" / "params.yaml").stat().st_mtime_ns
+    result = command(own, "small", "--publish")
+    assert result.returncode == 2 and (own / "studies" / "small" / "runs").is_dir()
+    assert (own / "studies" / "small" / "params.yaml").stat().st_mtime_ns == before
     assert "the workspace's reports are not made of its results: table1.csv: line " in result.stderr
 
 
@@ -187,6 +189,14 @@ def test_a_study_that_cannot_be_is_one_sentence(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             study.study(tmp_path, name, publishes=False, writes=False)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_have_a_card_that_names_them(name):
+    folder = ROOT / study.FOLDER / name
+    for weights in folder.glob("runs/*/*/weights.safetensors"):
+        assert weights.parent.name in (folder / "MODEL_CARD.md").read_text()
+        assert weights.stat().st_size <= study.LARGEST
 
 
 @pytest.mark.slow

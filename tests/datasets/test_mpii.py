@@ -172,7 +172,9 @@ def test_the_real_labels(shared, tmp_path, monkeypatch):
     [
         ([[[5]], [[7]], [[5]]], {1: 5, 2: 7, 3: 5}),
         ([[[1]], [[1]], [[1]]], None),
-        ([[[1]], [[]], [[2]]], None),
+        ([[[1]], [[]], [[2]]], {1: 1, 2: -2, 3: 2}),
+        ([[[4]], [[np.nan]], [[3]]], {1: 4, 2: -2, 3: 3}),
+        ([[[4]], [["a video"]], [[-1]]], None),
     ],
 )
 def test_the_video_of_a_frame_is_known_where_the_file_tells_several_apart(videos, clusters):

@@ -230,14 +230,19 @@ def _image_name(annotation: Any, image_id: int) -> str:
 
 
 def _videos(annolist: Any, image_ids: list[int]) -> dict[int, int] | None:
-    """The video of each image, which is a frame of it; None where the file does not tell several videos apart."""
+    """The video of each image, which is a frame of it; None where the file does not tell several videos apart.
+
+    An image without a number is one of its own, below zero.
+    """
     if "vididx" not in (annolist.dtype.names or ()):
         return None
-    videos = [np.ravel(annolist[image_id - 1]["vididx"]) for image_id in image_ids]
-    if any(video.size != 1 or video.dtype.kind not in "uif" for video in videos):
-        return None
-    numbers = {image_id: int(video[0]) for image_id, video in zip(image_ids, videos, strict=True)}
-    return numbers if len(set(numbers.values())) > 1 else None
+    videos = {image_id: np.ravel(annolist[image_id - 1]["vididx"]) for image_id in image_ids}
+    told = {
+        image_id: int(video[0])
+        for image_id, video in videos.items()
+        if video.size == 1 and video.dtype.kind in "uif" and 0 <= video[0] < 2**31
+    }
+    return {i: told.get(i, -i) for i in image_ids} if len(set(told.values())) > 1 else None
 
 
 def _number(struct: Any, field: str, where: str, what: str) -> float:
