@@ -182,7 +182,7 @@ class Evaluation(Group):
     that was not measured. params, gflops, gmacs: see models.complexity; None of predictions. people, images: of the
     validation split. full_size: whether the dataset has all its people, but for a handful; missing_people: how many it
     differs by from the official count, in both splits. map_iou: mean IoU of the four maps with the true one, 0 to 1;
-    foreground_share: of the training people's maps; both None without maps.
+    foreground_share: of their true maps, which is the IoU of a map of ones; both None without maps.
     """
 
     record: Record

@@ -153,13 +153,12 @@ def say(run: runs.Run, kind: str, values: Mapping[str, float | None]) -> None:
 
 
 def targets_of(run: runs.Run) -> tuple[Array | None, float | None]:
-    """The validation people's packed maps at a run's radius, and the training maps' share of foreground."""
+    """The validation people's packed maps at a run's radius, and these maps' share of foreground."""
     if run.radius is None:
         return None, None
     folder = paths.targets(run.dataset, run.radius)
-    return np.load(folder / "val.npy"), files.read_json(folder / "statistics.json")["train"][
-        "foreground_share"
-    ]
+    share = files.read_json(folder / "statistics.json")["val"]["foreground_share"]
+    return np.load(folder / "val.npy"), share
 
 
 def look_of(run: runs.Run, test: inference.Inference, images: Images) -> attention.Look:

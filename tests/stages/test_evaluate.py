@@ -46,7 +46,9 @@ def workspace(dataset, detections=None):
     targets.mkdir(parents=True)
     for split in ("train", "val"):
         np.save(targets / f"{split}.npy", segmentation.of_people(people, SIZE, 5))
-    (targets / "statistics.json").write_text('{"train": {"foreground_share": 0.2}}')
+    (targets / "statistics.json").write_text(
+        '{"train": {"foreground_share": 0.3}, "val": {"foreground_share": 0.2}}'
+    )
     for name, radius in (("hrnet_small-s0", None), ("sg_hrnet_small-r5-s0", 5)):
         out = write_run(paths.run(dataset, name), dataset, name.split("-")[0], radius, p)
         (out / "history.csv").write_text("kind,epoch\nepoch,0\n")

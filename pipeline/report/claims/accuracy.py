@@ -169,7 +169,7 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     groups = {name: results.ablation(claim.dataset, name) for name in names}
     others = {name: group for name, group in groups.items() if group is not None}
     if not others:
-        return [without_ablation(results, claim, guided, names)]
+        return [without_ablation(results, claim, guided, names, " and ")]
     ours = _main(results, guided, part)
     theirs = {name: _main(results, group, part) for name, group in others.items()}
     text = ", ".join([f"{ours.value:.2f}", *(f"{name}: {value.value:.2f}" for name, value in theirs.items())])
@@ -177,8 +177,12 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), [margin] * len(theirs), text, margin)
     claim = judged(results, claim, (guided, *others.values()), verdict)
     left = [f"`{name}`" for name in names if name not in others]
-    if left and claim.verdict in _OF_ALL:
+    if same := [f"`{name}`" for name in part.ablations if name not in names]:
+        claim = claim.noted(f"{' and '.join(same)} is the guided network itself with these parameters.")
+    if left and (claim.would_be or claim.verdict) in _OF_ALL:
         note = f"It takes all the designs that the claim speaks of: add {' and '.join(left)} to `ablations`."
+        if claim.would_be:
+            return [replace(claim, would_be=rules.Verdict.NOT_MEASURED).noted(note)]
         return [claim.withheld(rules.Verdict.NOT_MEASURED, note)]
     return [claim.noted(f"Without {' and '.join(left)}, which `ablations` does not name.") if left else claim]
 

@@ -191,8 +191,10 @@ def judged(
         verdict=verdict,
         seeds=min(len(group.runs) for group in groups),
     )
+    whole = all(group.full_size for group in groups)
     if reason := differing(groups):
-        return refused(claim, reason)
+        claim = refused(claim, reason)
+        return claim if whole else claim.withheld(Verdict.NO_DATA)
     if claim.seeds is not None and claim.seeds < rules.SEEDS:
         # Of images alone, or of two values' spread: no p-value of a method.
         claim = replace(claim, p=None)
@@ -200,7 +202,7 @@ def judged(
         claim = replace(claim, verdict=Verdict.INCONCLUSIVE)
     if precisions := {group.first.record.precision or "" for group in groups} - {"float32"}:
         claim = claim.noted(f"Trained in {' and '.join(sorted(precisions))}; the paper names no precision.")
-    if any(not group.full_size for group in groups):
+    if not whole:
         return claim.withheld(Verdict.NO_DATA)
     claim = claim.noted(*_fewer(groups))
     if free := freedoms(results.params, claim.dataset):
@@ -222,7 +224,7 @@ def judged(
 
 def refused(claim: Claim, reason: str) -> Claim:
     """Without the comparison: each side's own number stays."""
-    return replace(
+    without = replace(
         claim,
         verdict=Verdict.NOT_COMPARABLE,
         would_be=None,
@@ -233,13 +235,15 @@ def refused(claim: Claim, reason: str) -> Claim:
         high_these_images=None,
         p=None,
     ).noted(reason)
+    # Data that no claim can be judged by is the more basic reason.
+    return without.withheld(Verdict.NO_DATA) if claim.verdict is Verdict.NO_DATA else without
 
 
 def _fewer(groups: Sequence[Group]) -> list[str]:
-    """A note on each dataset that counts as whole, though a handful of its people are missing."""
+    """A note on each dataset that counts as whole, though it has a handful of people less, or more."""
     missing = {group.dataset: group.first.missing_people for group in groups}
     return [
-        f"{count} of {DATASETS[name].TITLE}'s {sum(DATASETS[name].PEOPLE):,} people are missing."
+        f"{DATASETS[name].TITLE} has {sum(DATASETS[name].PEOPLE):,} people, and here it differs from that by {count}."
         for name, count in missing.items()
         if count
     ]
@@ -294,8 +298,10 @@ def without_sweep(claim: Claim, group: Group) -> Claim:
     return _unmeasured(claim, group, note)
 
 
-def without_ablation(results: Results, claim: Claim, group: Group, names: Sequence[str]) -> Claim:
-    added = f"add {' or '.join(f'`{name}`' for name in names)} to `ablations`"
+def without_ablation(
+    results: Results, claim: Claim, group: Group, names: Sequence[str], joined: str = " or "
+) -> Claim:
+    added = f"add {joined.join(f'`{name}`' for name in names)} to `ablations`"
     if claim.dataset not in results.params.ablation_datasets:
         added += f" and `{claim.dataset}` to `ablation_datasets`"
     return _unmeasured(claim, group, f"Needs a run to compare with: {added}.")

@@ -44,11 +44,13 @@ _OPEN = (
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """The one verdict of a claim whose parts, at least one, must all hold: one that fails decides, else one that is
-    open. A part without a gain fails among parts that have one."""
+    open. A part without a gain fails where another has one."""
     found = set(verdicts)
     if len(found) == 1:
         return verdicts[0]
-    if found & {Verdict.CONTRADICTED, Verdict.NO_GAIN}:
+    if Verdict.CONTRADICTED in found:
+        return Verdict.CONTRADICTED
+    if Verdict.NO_GAIN in found and found & {Verdict.SUPPORTED, Verdict.SMALLER}:
         return Verdict.CONTRADICTED
     return next((each for each in _OPEN if each in found), Verdict.SMALLER)
 

@@ -123,7 +123,7 @@ def map_iou(results: Results, columns: Columns) -> Sketches:
         "map_iou",
         figure,
         "How well each of the four attention maps matches the segmentation map, on validation people. A map "
-        "that is one everywhere has the foreground's share as its IoU (dotted, as it is among the training people): "
+        "that is one everywhere has the foreground's share as its IoU (dotted): "
         "only what lies above was learned.",
         "Intersection over union of the four maps over the epochs.",
     )
