@@ -75,7 +75,7 @@ profile: $(INSTALLED) ## NAME=demo|mirror|lspet|paper: write params.yaml as the 
 	@python -m pipeline.profiles $(NAME)
 
 exp: $(INSTALLED) ## Show experiments: what varies, and the guided network's main metric on each dataset
-	@dvc exp show --only-changed --no-pager --precision 2 --drop '.*/|(pipeline|stages|results)$$|.*\.(runs|gain_at_radius)'
+	@dvc exp show --only-changed --no-pager --precision 2 --drop '.*/|(pipeline|stages|results)$$|.*\.(runs|gain_at_radius|gain_intervals)'
 
 dag: $(INSTALLED) ## Show the stages as a graph in Mermaid, a box a dataset
 	@python -m pipeline.dag

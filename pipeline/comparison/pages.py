@@ -129,9 +129,20 @@ def verdict(claim: dict[str, str]) -> str:
     if claim["would_be"]:
         said += f"; would be {claim['would_be']}"
     if claim["difference"]:
-        interval = f", {claim['low']} to {claim['high']}" if claim["low"] else ""
-        said += f" ({float(claim['difference']):+.2f} {claim['unit']}{interval})"
+        said += f" ({float(claim['difference']):+.2f} {claim['unit']}{_intervals(claim)})"
     return said
+
+
+def _intervals(claim: dict[str, str]) -> str:
+    """A difference's intervals: on new images and on these, or the one over seeds of what no image is known of."""
+    if not claim["low"]:
+        return ""
+    new, these = (
+        f", {claim[f'low{images}']} to {claim[f'high{images}']}" for images in ("", "_these_images")
+    )
+    if not claim["low_these_images"]:
+        return f"{new} on new images"
+    return f"{new} over seeds" if new == these else f"{new} on new images{these} on these"
 
 
 def claims_of(source: Source) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from pipeline.report.alike import differing
 from pipeline.report.claims import Claim, Verdict, effort
 from pipeline.report.figures import Figure
 from pipeline.report.figures.style import GRID, INK
-from pipeline.report.results import Results, printable
+from pipeline.report.results import Group, Results, printable
 from pipeline.report.tables import Table, forms
 from pipeline.report.tables.rows import data_name, method, unlearned, words
 
@@ -56,8 +56,9 @@ def write(results: Results, out: Path) -> None:
 def summary(results: Results) -> dict[str, dict[str, Any]]:
     """The main metric of each dataset and kind of box, for `dvc exp show` and `dvc metrics diff`.
 
-    at_radius: the guided network's at `radius`; gain_at_radius: what it has over its backbone; runs: each by the
-    name of its configuration, which is the same whatever `radius` is.
+    at_radius: the guided network's at `radius`; gain_at_radius: what it has over its backbone, None of unequal runs,
+    which `not_compared` names; gain_intervals: its 95% intervals, on new images and on these; runs: each by the name
+    of its configuration, which is the same whatever `radius` is.
     """
     content: dict[str, dict[str, Any]] = {}
     for dataset in results.params.measured:
@@ -69,12 +70,25 @@ def summary(results: Results) -> dict[str, dict[str, Any]]:
             if guided is not None and guided.run.configuration in runs:
                 values["at_radius"] = _rounded(runs[guided.run.configuration])
                 if (pair := results.pair(dataset)) is not None:
-                    ours, theirs = (runs[group.run.configuration] for group in pair)
-                    values["gain_at_radius"] = _rounded(ours - theirs)
+                    values |= _gain(results, pair, box)
             if runs:
                 name = dataset if box == metric.boxes[0] else f"{dataset}_{box}"
                 content[name] = values | {"runs": {name: _rounded(value) for name, value in runs.items()}}
     return content
+
+
+def _gain(results: Results, pair: tuple[Group, Group], box: str) -> dict[str, Any]:
+    """The summary's keys of what a network has over another."""
+    if reason := differing(pair):
+        return {"gain_at_radius": None, "not_compared": reason}
+    values = [estimate[pair[0].metric.main] for group in pair if (estimate := results.estimates(group, box))]
+    gain = values[0] - values[1]
+    low, high = gain.on_these_images
+    ends = {"low": gain.low, "high": gain.high, "low_these_images": low, "high_these_images": high}
+    return {
+        "gain_at_radius": _rounded(gain.value),
+        "gain_intervals": {end: _rounded(value) for end, value in ends.items()},
+    }
 
 
 def _rounded(value: float) -> float | None:
@@ -127,6 +141,7 @@ def render(
             (DATASETS[name].TITLE, clustering)
             for name in results.params.measured
             if (clustering := results.clustering(name)) is not None
+            and not differing(results.pair(name) or ())
         ],
         difference=_difference,
         intervals=_intervals,

@@ -1,9 +1,11 @@
 """What a test set can resolve: how large a difference between two methods these people can show at all."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
+from pipeline.report.alike import differing
 from pipeline.report.results import Estimate, Results
 from pipeline.report.tables.forms import Cell, csv_text, fixed
 from pipeline.report.tables.rows import data_name, method, words
@@ -11,7 +13,10 @@ from pipeline.report.tables.rows import data_name, method, words
 
 @dataclass(frozen=True)
 class Reach:
-    """The 95% interval of a row's main number, or of the difference of two rows (other) on the same people."""
+    """The 95% interval of a row's main number, or of the difference of two rows (other) on the same people.
+
+    estimate: None of two rows of unequal runs, for the reason `refused`.
+    """
 
     data: str
     box: str
@@ -20,11 +25,13 @@ class Reach:
     other: str
     people: int
     images: int
-    estimate: Estimate
+    estimate: Estimate | None
+    refused: str = ""
 
     @property
     def half_width(self) -> float:
-        return (self.estimate.high - self.estimate.low) / 2
+        """Of the interval on new images; nan where there is none."""
+        return math.nan if self.estimate is None else (self.estimate.high - self.estimate.low) / 2
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,14 @@ class Resolution:
     @property
     def sentence(self) -> str:
         """What the page says of it."""
-        one, two = (_range([reach.half_width for reach in each]) for each in (self.rows, self.pairs))
+        one = _range([reach.half_width for reach in self.rows])
+        said = f"{self.data}: the 95% interval of one row's {self.points} reaches {one} points to either side"
+        compared = [pair.half_width for pair in self.pairs if not pair.refused]
+        if not compared:
+            return f"{said}. No two rows are comparable. {self.pairs[0].refused}"
         return (
-            f"{self.data}: the 95% interval of one row's {self.points} reaches {one} points to either side, that of "
-            f"the difference of two rows, paired on the same images, {two}. A smaller difference is not to be told "
-            "from chance by these people, whatever made it."
+            f"{said}, that of the difference of two rows, paired on the same images, {_range(compared)}. A smaller "
+            "difference is not to be told from chance by these people, whatever made it."
         )
 
 
@@ -62,8 +72,8 @@ def make(results: Results) -> list[Resolution]:
                 Reach(data_name(g), box, main, method(g), "", first.people, first.images, e) for g, e in known
             ]
             pairs = [
-                Reach(a.data, box, main, a.row, b.row, a.people, a.images, a.estimate - b.estimate)
-                for a, b in combinations(rows, 2)
+                _pair(a, b, ours - theirs, differing((one, other)))
+                for (a, (one, ours)), (b, (other, theirs)) in combinations(zip(rows, known, strict=True), 2)
             ]
             kind = f" with {words(box)} boxes" if len(metric.boxes) > 1 else ""
             resolutions.append(
@@ -72,15 +82,20 @@ def make(results: Results) -> list[Resolution]:
     return resolutions
 
 
+def _pair(a: Reach, b: Reach, difference: Estimate, refused: str) -> Reach:
+    return replace(a, other=b.row, estimate=None if refused else difference, refused=refused)
+
+
 def to_csv(resolutions: Sequence[Resolution]) -> str:
     """A line for each row and each pair; a header alone where nothing was measured on real people in full."""
     columns = (
         "data", "box", "metric", "row", "other", "people", "images", "value", "low", "high", "half_width",
+        "low_these_images", "high_these_images", "note",
     )  # fmt: skip
     lines: list[dict[str, Cell]] = []
     for resolution in resolutions:
         for reach in (*resolution.rows, *resolution.pairs):
-            estimate = reach.estimate
+            value, low, high, *these = _numbers(reach.estimate)
             lines.append(
                 {
                     "data": reach.data,
@@ -90,13 +105,24 @@ def to_csv(resolutions: Sequence[Resolution]) -> str:
                     "other": reach.other,
                     "people": reach.people,
                     "images": reach.images,
-                    "value": fixed(estimate.value, 2),
-                    "low": fixed(estimate.low, 2),
-                    "high": fixed(estimate.high, 2),
+                    "value": value,
+                    "low": low,
+                    "high": high,
                     "half_width": fixed(reach.half_width, 2),
+                    "low_these_images": these[0],
+                    "high_these_images": these[1],
+                    "note": reach.refused,
                 }
             )
     return csv_text(lines) if lines else ",".join(columns) + "\n"
+
+
+def _numbers(estimate: Estimate | None) -> list[str]:
+    """Value, interval on new images, and that on these."""
+    if estimate is None:
+        return [""] * 5
+    numbers = (estimate.value, estimate.low, estimate.high, *estimate.on_these_images)
+    return [fixed(number, 2) for number in numbers]
 
 
 def _range(widths: list[float]) -> str:

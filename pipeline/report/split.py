@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.datasets import DATASETS
 from pipeline.report.alike import differing
@@ -10,18 +11,28 @@ from pipeline.report.results import Group, Results
 from pipeline.report.tables.forms import Cell, csv_text, fixed
 from pipeline.report.tables.rows import data_name, method
 
+# The networks from the backbone to the guided one; and what each has that the one before it has not.
+_BETWEEN = ("bilinear_hrnet", "no_seg_loss")
+_CHANGES = ("the fusion", "guidance that nothing supervises", "supervision")
+
 
 @dataclass(frozen=True)
 class Step:
-    """From one network to the next: what the dataset's main metric gains, in points."""
+    """From one network to the next: what changes, and what the dataset's main metric gains by it, in points.
+
+    changes: more than one where the network between was not measured. gain: None of unequal runs, for the reason
+    `refused`.
+    """
 
     dataset: str
     box: str
     data: str
     before: str
     after: str
+    changes: tuple[str, ...]
     seeds: int
-    gain: Estimate
+    gain: Estimate | None
+    refused: str
 
 
 def steps(results: Results) -> list[Step]:
@@ -30,24 +41,26 @@ def steps(results: Results) -> list[Step]:
 
 
 def _of(results: Results, dataset: str) -> Iterator[Step]:
-    groups, metric = _way(results, dataset), DATASETS[dataset].METRIC
-    if len(groups) < 3 or differing(groups):
-        return
-    values = [_main(results, group) for group in groups]
-    for (before, start), (after, end) in zip(
-        zip(groups[:-1], values[:-1], strict=True), zip(groups[1:], values[1:], strict=True), strict=True
-    ):
-        if start is not None and end is not None:
-            seeds = min(len(before.runs), len(after.runs))
-            names = method(before), method(after)
-            yield Step(dataset, metric.boxes[0], data_name(after), *names, seeds, end - start)
-
-
-def _way(results: Results, dataset: str) -> list[Group]:
-    """The networks from the backbone to the guided one, each with one thing more, as far as they were measured."""
-    between = [results.ablation(dataset, name) for name in ("bilinear_hrnet", "no_seg_loss")]
-    groups = [results.baseline(dataset), *between, results.guided(dataset)]
-    return [group for group in groups if group is not None]
+    between = [results.ablation(dataset, name) for name in _BETWEEN]
+    way = enumerate([results.baseline(dataset), *between, results.guided(dataset)])
+    measured = [
+        (place, group, value)
+        for place, group in way
+        if group is not None and (value := _main(results, group)) is not None
+    ]
+    for (start, before, earlier), (end, after, later) in pairwise(measured if len(measured) > 2 else []):
+        refused = differing((before, after))
+        yield Step(
+            dataset=dataset,
+            box=DATASETS[dataset].METRIC.boxes[0],
+            data=data_name(after),
+            before=method(before),
+            after=method(after),
+            changes=_CHANGES[start:end],
+            seeds=min(len(before.runs), len(after.runs)),
+            gain=None if refused else later - earlier,
+            refused=refused,
+        )
 
 
 def _main(results: Results, group: Group) -> Estimate | None:
@@ -57,12 +70,13 @@ def _main(results: Results, group: Group) -> Estimate | None:
 
 def to_csv(steps: list[Step]) -> str:
     """A row for each step; the header alone where there is none."""
-    header = "dataset,box,data,before,after,seeds,difference,low,high,low_these_images,high_these_images\n"
+    header = "dataset,box,data,before,after,changes,seeds,difference,low,high,low_these_images,high_these_images,note\n"
     rows: list[dict[str, Cell]] = []
     for step in steps:
-        low, high = step.gain.on_these_images
-        limits = (step.gain.value, step.gain.low, step.gain.high, low, high)
-        texts = (step.dataset, step.box, step.data, step.before, step.after, str(step.seeds))
-        cells = [*texts, *(fixed(value, 4) for value in limits)]
+        limits: list[float | None] = [None] * 5
+        if step.gain is not None:
+            limits = [step.gain.value, step.gain.low, step.gain.high, *step.gain.on_these_images]
+        texts = (step.dataset, step.box, step.data, step.before, step.after, " and ".join(step.changes))
+        cells = [*texts, str(step.seeds), *(fixed(value, 4) for value in limits), step.refused]
         rows.append(dict(zip(header.strip().split(","), cells, strict=True)))
     return csv_text(rows) if rows else header

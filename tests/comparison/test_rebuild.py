@@ -10,7 +10,7 @@ import torch
 
 from pipeline import paths, runs, tensors
 from pipeline.comparison import __main__ as comparison
-from pipeline.comparison import bring
+from pipeline.comparison import bring, pages
 from pipeline.comparison.tracked import Tracked, tracked, workspace
 from pipeline.evaluation import inference
 from pipeline.report import paper, tables
@@ -220,6 +220,21 @@ def test_what_dvc_does_not_track_is_left_out_and_said(one, project, capsys):
     assert "history.csv is not what dvc.lock records" in said and "run.json is not what dvc.lock" in said
 
 
+def test_a_gain_is_said_with_both_intervals():
+    claim = dict.fromkeys(
+        ("preliminary", "would_be", "low", "high", "low_these_images", "high_these_images"), ""
+    )
+    claim |= {"verdict": "supported", "difference": "1.5", "unit": "points"}
+    assert pages.verdict(claim) == "supported (+1.50 points)"
+    claim |= {"low": "0.5", "high": "2.5"}
+    assert pages.verdict(claim) == "supported (+1.50 points, 0.5 to 2.5 on new images)"
+    claim |= {"low_these_images": "0.9", "high_these_images": "2.1"}
+    assert pages.verdict(claim) == "supported (+1.50 points, 0.5 to 2.5 on new images, 0.9 to 2.1 on these)"
+    # Of runs that have one number each.
+    claim |= {"low_these_images": "0.5", "high_these_images": "2.5"}
+    assert pages.verdict(claim) == "supported (+1.50 points, 0.5 to 2.5 over seeds)"
+
+
 def test_a_preliminary_verdict_is_there_with_what_it_would_be(made, project):
     results = made()
     (project / "reports").mkdir()
@@ -230,5 +245,6 @@ def test_a_preliminary_verdict_is_there_with_what_it_would_be(made, project):
     said = tags["claim.1"]
     assert said.startswith("mean PCKh@0.5: not testable with this data, and preliminary; would be ")
     assert "points" in said and " to " in said
+    assert said.endswith(" on new images)")
     experiment = store.connect().get_experiment_by_name("demo-mpii")
     assert "| 1 | mean PCKh@0.5 | not testable" in experiment.tags["mlflow.note.content"]

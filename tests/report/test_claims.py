@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.params import load
-from pipeline.report import claims, paper, split
+from pipeline.report import claims, page, paper, split, tables
 from pipeline.report.claims.claim import Claim
 from pipeline.report.claims.protocol import departures
 from pipeline.report.results import Results
@@ -326,4 +326,22 @@ def test_the_gain_is_split_into_its_steps(results):
     assert sum(step.gain.value for step in steps) == pytest.approx(whole.difference)
     rows = list(csv.DictReader(io.StringIO(split.to_csv(steps))))
     assert float(rows[0]["low"]) < float(rows[0]["difference"]) < float(rows[0]["high"])
+    assert [step.changes for step in steps] == [
+        ("the fusion",), ("guidance that nothing supervises",), ("supervision",),
+    ]  # fmt: skip
     assert len(split.to_csv([]).splitlines()) == 1
+
+
+def test_a_step_over_a_network_that_was_not_trained_says_all_that_changes(results):
+    lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "ablations": ["no_seg_loss"]}
+    made = results(**lists)
+    first, second = split.steps(made)
+    assert first.changes == ("the fusion", "guidance that nothing supervises")
+    assert second.changes == ("supervision",)
+    rows = list(csv.DictReader(io.StringIO(split.to_csv([first, second]))))
+    assert rows[0]["changes"] == "the fusion and guidance that nothing supervises"
+    for changes, sentence in ((["no_seg_loss"], False), (["no_seg_loss", "bilinear_hrnet"], True)):
+        some = results(**lists | {"ablations": changes})
+        text = page.render(some, tables.make(some), claims.judge(some), [])
+        assert ("each a training that differs in one thing" in text) == sentence
+        assert ("a step changes several things at once" in text) != sentence

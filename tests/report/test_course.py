@@ -43,11 +43,22 @@ def test_a_quarter_half_and_all_of_the_epochs_seed_by_seed(made):
     ]
     assert (first.ours, first.theirs, first.gain) == (12, 11, 1)
     reach = t.ppf(0.975, 2) * stdev([2, 1, 0]) / math.sqrt(3)
-    assert (first.low, first.high) == pytest.approx((1 - reach, 1 + reach))
-    # All seeds gain the same.
-    assert (half.gain, half.low, half.high) == (3, 3, 3)
+    assert first.on_these_images == pytest.approx((1 - reach, 1 + reach))
+    # All seeds are as good as each other.
+    assert (half.gain, *half.on_these_images) == (3, 3, 3)
     rows = list(csv.DictReader(io.StringIO(course.to_csv([first, half, whole]))))
     assert rows[2]["difference"] == "1.5000" and rows[0]["backbone_validation"] == "11.0000"
+
+
+def test_on_new_images_the_last_gain_is_as_sure_as_the_finished_networks(made):
+    first, half, whole = course.points(made)
+    assert math.isnan(first.low) and math.isnan(half.high)
+    ours, theirs = (made.estimates(group, "label")["Mean"] for group in made.pair("mpii"))
+    finished = ours - theirs
+    assert whole.low - whole.gain == pytest.approx(finished.low - finished.value)
+    assert whole.high - whole.gain == pytest.approx(finished.high - finished.value)
+    rows = list(csv.DictReader(io.StringIO(course.to_csv([first, whole]))))
+    assert rows[0]["low"] == "" and float(rows[1]["low"]) < 1.5 < float(rows[1]["high"])
 
 
 def test_the_validation_nearest_to_a_share(made, tmp_path):
@@ -63,6 +74,6 @@ def test_one_seed_has_no_interval_and_an_unvalidated_history_no_point(results, t
     for name in (BACKBONE, GUIDED):
         write(tmp_path, name, 0, {4: 10})
     (point,) = course.points(made)
-    assert point.gain == 0 and math.isnan(point.low)
+    assert point.gain == 0 and math.isnan(point.on_these_images[0]) and point.low < point.high
     write(tmp_path, BACKBONE, 0, {})
     assert course.points(made) == [] and len(course.to_csv([]).splitlines()) == 1

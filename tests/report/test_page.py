@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import yaml
 
@@ -147,7 +149,7 @@ def test_dvc_shows_no_table_of_a_dataset_that_was_not_run(results, tmp_path):
 def test_a_name_in_the_summary_means_the_same_whatever_the_radius(results):
     at_5, at_7 = (page.summary(results(radius=radius)) for radius in (5, 7))
     assert list(at_5) == list(at_7) == ["mpii", "coco"]
-    assert list(at_7["mpii"]) == ["at_radius", "gain_at_radius", "runs"]
+    assert list(at_7["mpii"]) == ["at_radius", "gain_at_radius", "gain_intervals", "runs"]
     sweep = [f"sg_hrnet_small-r{radius}" for radius in (3, 5, 7, 9)]
     assert list(at_7["mpii"]["runs"]) == ["hrnet_small", *sweep]
     assert list(at_5["mpii"]["runs"]) == ["hrnet_small", sweep[0], sweep[1], sweep[3]]
@@ -157,6 +159,47 @@ def test_a_name_in_the_summary_means_the_same_whatever_the_radius(results):
             assert values["at_radius"] == values["runs"][name]
             gain = values["at_radius"] - values["runs"]["hrnet_small"]
             assert values["gain_at_radius"] == pytest.approx(gain, abs=0.011)
+
+
+def test_the_summarys_gain_has_both_intervals(results):
+    lists = {"datasets": ["mpii"], "radius_only": []}
+    values = page.summary(results(**lists, seeds=[0, 1, 2]))["mpii"]
+    gain, ends = values["gain_at_radius"], values["gain_intervals"]
+    assert ends["low"] < gain < ends["high"] and ends["low_these_images"] < gain < ends["high_these_images"]
+    one = page.summary(results(**lists))["mpii"]["gain_intervals"]
+    assert one["low"] < one["high"] and one["low_these_images"] is one["high_these_images"] is None
+
+
+def test_differences_are_drawn_with_both_intervals(results):
+    lists = {"datasets": ["mpii"], "radius_only": []}
+    bars = {}
+    for count in (1, 3):
+        (sketch,) = figures.accuracy.differences(results(**lists, seeds=list(range(count))))
+        (axis,) = sketch.figure.axes
+        bars[count] = [line for line in axis.lines if line.get_linewidth() == 6]
+        assert ("on these images (pale bars)" in sketch.caption) == (count > 1)
+        assert "on new images" in sketch.caption
+        plt.close(sketch.figure)
+    # Of one seed nothing is known of others on the same images.
+    assert bars[1] == [] and len(bars[3]) == DATASETS["mpii"].KEYPOINTS.count
+
+
+def test_pictures_of_other_photographs_are_not_said_to_be_the_datasets(results, tmp_path):
+    lists = {"datasets": ["lspet"], "radius_sweep": [], "radius_only": ["lspet"]}
+    made = results(tmp_path, source="official", full_size=True, **lists)
+    for given in (False, True):
+        for path in (tmp_path / "results/lspet").glob("*/examples.npz") if given else ():
+            with np.load(path) as known:
+                arrays = dict(known)
+            np.savez(path, **arrays, source=np.array(["https://photographs.example/1 (CC BY)"] * 5))
+        (predicted,), (gated,) = figures.pictures.predictions(made), figures.pictures.attention(made)
+        heads = [part.get_suptitle() for part in predicted.figure.subfigs]
+        assert all(("LSPET, 60 people" in head) != given for head in heads)
+        assert all(("trained on LSPET; other photographs" in head) == given for head in heads)
+        assert ("LSPET, 60 people" in gated.caption) != given and predicted.caption.startswith(
+            "LSPET: "
+        ) != given
+        plt.close("all")
 
 
 def test_a_report_leaves_nothing_of_an_earlier_one(tmp_path, results, monkeypatch):

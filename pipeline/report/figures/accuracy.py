@@ -10,6 +10,7 @@ from pipeline.datasets import DATASETS
 from pipeline.metrics.pckh import PCKh
 from pipeline.networks import NETWORKS
 from pipeline.report import paper
+from pipeline.report.alike import differing
 from pipeline.report.figures.style import (
     BASELINE,
     GRID,
@@ -22,6 +23,7 @@ from pipeline.report.figures.style import (
     Sketches,
     across,
     errorbar,
+    intervals_of,
     legend_below,
     panels,
 )
@@ -37,7 +39,8 @@ def of_tables(tables: list[Table]) -> Sketches:
     """Every table as dots with intervals."""
     for table in tables:
         if table.gain:
-            yield _changes(table)
+            if any(row.gain for row in table.rows):
+                yield _changes(table)
             continue
         # What the paper does not report is of another size, such as PCKh@0.1, and would press the rest together.
         reported = {metric for row in table.rows for metric in row.reported}
@@ -76,11 +79,13 @@ def _changes(table: Table) -> Sketch:
     labels = [f"{row.method.split(': ')[-1].split(' (')[0]}\n{row.data}" for row, _ in rows]
     axes[0, 0].set_yticks(y, labels, fontsize=7.5)
     axes[0, 0].set_xlabel("points, against the guided network")
-    caption = "Each network minus the guided one, with 95% intervals, paired by image; left of the line it is behind."
+    refused = dict.fromkeys(row.refused for row in table.rows if row.refused)
+    intervals = intervals_of([gain for _, gain in rows])
+    caption = f"Each network minus the guided one, {intervals}; left of the line it is behind."
     return Sketch(
         table.name,
         figure,
-        f"{table.title}. {caption}",
+        " ".join([f"{table.title}. {caption}", *refused]),
         "Differences with intervals, a line for each ablation.",
     )
 
@@ -182,9 +187,13 @@ def _percent(share: float | None) -> float:
 def differences(results: Results) -> Sketches:
     """The guided network minus its backbone, as finely as the metric allows."""
     drawn: list[tuple[str, str, dict[str, Estimate]]] = []
+    refused: list[str] = []
     for dataset in results.params.measured:
         pair = results.pair(dataset)
         if pair is None:
+            continue
+        if reason := differing(pair):
+            refused.append(f"{DATASETS[dataset].TITLE}: {reason}")
             continue
         name, metric = DATASETS[dataset].TITLE, DATASETS[dataset].METRIC
         for box in metric.boxes:
@@ -200,6 +209,7 @@ def differences(results: Results) -> Sketches:
     rows = math.ceil(len(drawn) / 2)
     longest = max(len(parts) for _, _, parts in drawn)
     figure, axes = panels(rows, min(2, len(drawn)), 0.9 + rows * (0.6 + 0.2 * longest))
+    intervals = intervals_of([estimate for *_, parts in drawn for estimate in parts.values()])
     guided = NETWORKS[results.params.guided]
     names = [guided.title, NETWORKS[guided.backbone or results.params.guided].title]
     for axis in axes.flat[len(drawn) :]:
@@ -213,7 +223,9 @@ def differences(results: Results) -> Sketches:
     yield Sketch(
         "joint_differences",
         figure,
-        f"{names[0]} minus {names[1]} with 95% intervals, paired by image; right of the line {names[0]} is ahead.",
+        " ".join(
+            [f"{names[0]} minus {names[1]}, {intervals}; right of the line {names[0]} is ahead.", *refused]
+        ),
         "Differences with intervals for each joint or metric.",
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.datasets import DATASETS
 from pipeline.metrics import Array
 from pipeline.report.figures.style import WIDTH, Sketch, Sketches, panels
-from pipeline.report.results import Results
+from pipeline.report.results import Group, Results
 from pipeline.report.tables.rows import data_name, method
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def predictions(results: Results) -> Sketches:
         figure = plt.figure(figsize=(WIDTH, len(strips) * tall), layout="constrained")
         parts = figure.subfigures(len(strips), 1, squeeze=False)[:, 0]
         for (start, group, arrays), part in zip(strips, parts, strict=True):
-            part.suptitle(f"{method(group)} ({data_name(group)})", x=0.01, ha="left", fontsize=8)
+            part.suptitle(f"{method(group)} ({_data(group, arrays)})", x=0.01, ha="left", fontsize=8)
             for index, axis in enumerate(part.subplots(1, ABREAST, squeeze=False)[0], start):
                 axis.set_axis_off()
                 if index < count:
@@ -46,7 +46,7 @@ def predictions(results: Results) -> Sketches:
         yield Sketch(
             f"predictions-{dataset}",
             figure,
-            f"{DATASETS[dataset].TITLE}: predictions on the same people, in the manner of the paper's Figure 4"
+            f"{_subject(dataset, shown[0][1])}: predictions on the same people, in the manner of the paper's Figure 4"
             f"{_whom(shown[0][1])}. Limbs: predicted, faint at low scores. Crosses: labelled joints.",
             f"Skeletons predicted by both networks on {count} crops.",
             picture=True,
@@ -80,7 +80,7 @@ def attention(results: Results) -> Sketches:
         yield Sketch(
             f"attention-{dataset}",
             figure,
-            f"{DATASETS[dataset].TITLE}, {method(group)} ({data_name(group)}): what the mechanism of "
+            f"{_subject(dataset, examples)}, {method(group)} ({_data(group, examples)}): what the mechanism of "
             "the paper's Figure 3 makes of an input. The maps of stages 2, 3 and 4 and the one before the "
             "heatmaps, black 0 to white 1; the input times all four of them; and the target (Eq. 2) that supervises "
             "each. In the network a map multiplies the high-resolution features of its place (Eq. 4), not the "
@@ -88,6 +88,18 @@ def attention(results: Results) -> Sketches:
             f"For {count} people the input, four attention maps, their product with it and the target map.",
             picture=True,
         )
+
+
+def _subject(dataset: str, examples: dict[str, Array]) -> str:
+    """Of what the pictures are, the beginning of a sentence."""
+    return "Other photographs" if "source" in examples else DATASETS[dataset].TITLE
+
+
+def _data(group: Group, examples: dict[str, Array]) -> str:
+    """The people in the pictures: the dataset's own, or others than the network was trained on."""
+    if "source" not in examples:
+        return data_name(group)
+    return f"trained on {DATASETS[group.dataset].TITLE}; other photographs"
 
 
 def _whom(examples: dict[str, Array], count: int | None = None) -> str:

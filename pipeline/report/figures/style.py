@@ -1,5 +1,6 @@
 """How the report's drawings look, and what they are put together from."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,11 +105,23 @@ def errorbar(axis: "Axes", x: Any, estimates: Sequence[Estimate], **style: Any) 
 
 
 def across(axis: "Axes", y: Array, estimates: Sequence[Estimate]) -> None:
-    """Differences as horizontal intervals about a line at zero."""
+    """Differences as horizontal intervals about a line at zero: a line on new images, a pale bar on these images."""
     values, lengths = _lengths(estimates)
     axis.axvline(0, color=INK, lw=0.8)
+    for place, estimate in zip(y, estimates, strict=True):
+        low, high = estimate.on_these_images
+        if not math.isnan(low):
+            axis.plot([low, high], [place, place], color=GUIDED, lw=6, alpha=0.3, solid_capstyle="butt")
     axis.errorbar(values, y, xerr=lengths, fmt="s", color=GUIDED, ms=4.5, capsize=2.5, elinewidth=1.1)
+    axis.set_ylim(min(y) - 0.6, max(y) + 0.6)
     axis.grid(axis="y", visible=False)
+
+
+def intervals_of(differences: Sequence[Estimate]) -> str:
+    """What a caption says of `across`, the middle of a sentence."""
+    said = "paired by image, with 95% intervals on new images"
+    several = any(not math.isnan(each.on_these_images[0]) for each in differences)
+    return said + (" (lines), of several seeds also on these images (pale bars)" if several else "")
 
 
 def _lengths(estimates: Sequence[Estimate]) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from pipeline.report.tables.rows import Row, words
 
 NOT_AVAILABLE = "not available"
 NOT_LEARNED = "not learned"
+NOT_COMPARABLE = "not comparable"
 Cell = str | float | None
 
 
@@ -96,7 +97,9 @@ def to_latex(table: Table) -> str:
     cells = pd.DataFrame(_readable(table))
     columns = "llllll" + "r" * (len(cells.columns) - 6)
     tabular = cells.to_latex(index=False, escape=True, column_format=columns).replace("×", r"$\times$")
-    caption = f"{table.title}. {_legend(table)}".replace("%", r"\%")
+    refused = dict.fromkeys(row.refused for row in table.rows if row.refused)
+    caption = " ".join([f"{table.title}. {_legend(table)}", *refused])
+    caption = caption.replace("%", r"\%").replace("_", r"\_")
     return "\n".join(
         [
             r"\begin{table*}",
@@ -126,7 +129,7 @@ def _readable(table: Table) -> list[dict[str, str]]:
         }
         cells |= {metric: _cell_text(row, metric) for metric in table.metrics}
         if table.gain:
-            cells[table.gain] = _gain_text(row.gain)
+            cells[table.gain] = NOT_COMPARABLE if row.refused else _gain_text(row.gain)
         rows.append(cells)
     return rows
 

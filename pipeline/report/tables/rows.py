@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import paper
+from pipeline.report.alike import differing
 from pipeline.report.paper import Line
 from pipeline.report.results import Estimate, Group, Results
 
@@ -23,9 +24,9 @@ class Row:
     """A row of a table, the paper's or a measured one; what is not known of it is None or empty.
 
     model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
-    a whole number. reported: the paper's values, percent; estimates: the measured ones. unlearned: those of them that
-    say nothing (`Results.unlearned`); main: the one that counts them all the same. notes: by name. settled: in what a
-    network is not as in its own paper.
+    a whole number. reported: the paper's values, percent; estimates: the measured ones. refused: why there is no gain
+    where the runs are unequal. unlearned: those of the estimates that say nothing (`Results.unlearned`); main: the one
+    that counts them all the same. notes: by name. settled: in what a network is not as in its own paper.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Row:
     reported: Mapping[str, float | None] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] | None = None
     gain: Estimate | None = None
+    refused: str = ""
     unlearned: frozenset[str] = frozenset()
     main: str = ""
     notes: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class Row:
         """The notes in words, what was settled, and why there are no numbers where there are none."""
         known = paper.notes()
         missing = [WITHOUT_DETECTOR] if self.measured and self.estimates is None else []
+        missing += [self.refused] if self.refused else []
         if self.unlearned:
             missing.append(UNLEARNED.format(", ".join(sorted(self.unlearned))))
         return (*missing, *(known[note] for note in self.notes), *([self.settled] if self.settled else []))
@@ -164,7 +167,10 @@ def measured(
             continue
         estimates = results.estimates(group, box)
         others = results.estimates(against, box) if against is not None and against is not group else None
-        main = group.metric.main
+        main, gain, refused = group.metric.main, None, ""
+        if against is not None and estimates is not None and others is not None:
+            refused = differing((against, group))
+            gain = None if refused else estimates[main] - others[main]
         rows.append(
             Row(
                 method=method(group),
@@ -181,7 +187,8 @@ def measured(
                 radius=group.run.radius,
                 seeds=len(group.runs) if facts.record.settings else None,
                 estimates=estimates,
-                gain=estimates[main] - others[main] if estimates is not None and others is not None else None,
+                gain=gain,
+                refused=refused,
                 unlearned=results.unlearned(group, box),
                 main=main,
                 settled=settled(group.run.model, facts.params, line) if facts.params else "",
