@@ -102,7 +102,7 @@ class _Validated:
 
     def on_these_images(self, gain: float) -> tuple[float, float]:
         seeds = {
-            side: bootstrap.Seeds(factor, len(values), spread, spread)
+            side: bootstrap.Seeds(factor, len(values), spread, 0.0)
             for side, factor, values in (("ours", 1.0, self.ours), ("theirs", -1.0, self.theirs))
             for spread in [variance(values) if len(values) > 1 else math.nan]
         }
