@@ -49,6 +49,8 @@ def test_faster_is_the_share_of_training_until_90_percent_of_its_own_final_iou(c
     claim = changed(history)[12, "faster"]
     assert claim.measured == pytest.approx(100 / 3) and claim.against == pytest.approx(100)
     assert claim.difference == pytest.approx(200 / 3) and claim.verdict == "supported"
+    # Three seeds that agree to the epoch are no certainty: validations lie on a grid.
+    assert claim.low < claim.difference < claim.high and 0 < claim.p < 0.025
 
 
 def test_maps_that_learn_nothing_are_not_fast(changed):
@@ -129,7 +131,7 @@ def test_coco_too_has_its_maps_and_its_images_with_others(results):
     made = results(source="official", full_size=True, **JUDGED | lists)
     found = {claim.part: claim for claim in claims.judge(made) if claim.number == 14}
     assert found["attention on the person, COCO"].verdict == "supported"
-    assert "add `mpii` to `ablation_datasets`" in found["attention on the person, MPII"].note.replace(
+    assert "add `mpii` to `ablation_datasets`" in found["attention on the person"].note.replace(
         "and `mpii`", "add `mpii`"
     )
     ap = found["others near, AP with ground truth boxes"]

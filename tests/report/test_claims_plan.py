@@ -53,9 +53,25 @@ def test_the_plan_counts_trainings_and_their_hours_at_a_measured_rate(tmp_path, 
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
     rows = [{"network": "sg_hrnet_w32", "images_per_second": rate} for rate in (50.0, 100.0)]
-    (folder / "training-gpu.json").write_text(json.dumps({"machine": "a GPU", "rows": rows}))
+    (folder / "training-gpu.json").write_text(
+        json.dumps({"machine": "a GPU", "input_size": [256, 192], "rows": rows})
+    )
+    # Of another network, of another size; and a whole loop's.
+    loop = {
+        "machine": "a laptop",
+        "input_size": [256, 192],
+        "rows": [{"network": "sg_hrnet_w32", "loop": 2.0}],
+    }
+    for number, other in enumerate(
+        (
+            loop,
+            loop | {"rows": [{"network": "hrnet_w32", "loop": 9.0}]},
+            loop | {"input_size": [128, 96], "rows": rows},
+        )
+    ):
+        (folder / f"loop-{number}.json").write_text(json.dumps(other))
     rates = effort.measured_rates(made)
-    assert rates == {"a GPU": 100.0}
+    assert rates == {"a GPU": 100.0, "a laptop": 2.0}
     gain = next(claim for claim in claims.judge(Results(made.params, tmp_path)) if claim.number == 1)
     planned = effort.of(made, gain, rates)
     seeds = planned.need.new_images or planned.need.these_images

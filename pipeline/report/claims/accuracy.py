@@ -222,7 +222,8 @@ def _interval(claim: Claim) -> rules.Interval:
 
 
 def _listed(differences: Mapping[str, Estimate]) -> str:
-    values = {name: difference.value for name, difference in differences.items()}
-    known = [f"{name} {value:+.2f}" for name, value in values.items() if not math.isnan(value)]
-    nobody = [f"{name}: nobody to measure it on" for name, value in values.items() if math.isnan(value)]
+    known = [f"{name} {each.in_words}" for name, each in differences.items() if not math.isnan(each.value)]
+    nobody = [
+        f"{name}: nobody to measure it on" for name, each in differences.items() if math.isnan(each.value)
+    ]
     return ", ".join(known + nobody)

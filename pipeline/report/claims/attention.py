@@ -33,7 +33,7 @@ _MEASURES = {
     "inside": "Share of a map's sum that lies on the person: within the radius of the hull of the labelled joints.",
 }
 _AROUND = {
-    "others": "Others are near where a joint of another labelled person lies in a person's crop.",
+    "others": "Others are near where a joint of another person whom the metric counts lies in a person's crop.",
     "clutter": "Clutter is in the half of the images whose crops change most from pixel to pixel beside the person.",
 }
 
@@ -53,7 +53,9 @@ def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
     text = f"{mean(ours):.0f}% against {mean(theirs):.0f}% of training"
     claim = replace(claim, measured=mean(ours), against=mean(theirs), measured_text=text)
     sooner = [b - a for a, b in zip(ours, theirs, strict=True)]
-    return [judged_over_seeds(results, claim, pair, sooner)]
+    train = results.params.train
+    step = 100 * min(train.validate_every, train.epochs) / train.epochs
+    return [judged_over_seeds(results, claim, pair, sooner, step)]
 
 
 def measured_of_maps(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -96,8 +98,8 @@ def larger_gain_among(results: Results, part: Part, claim: Claim) -> list[Claim]
         claim,
         measured=there.value,
         against=elsewhere.value,
-        measured_text=f"{there.value:+.2f} [{there.low:+.2f}, {there.high:+.2f}] on {ours.images[0]:,} images against "
-        f"{elsewhere.value:+.2f} [{elsewhere.low:+.2f}, {elsewhere.high:+.2f}] on {ours.images[1]:,}",
+        measured_text=f"{there.in_words} on {ours.images[0]:,} images against {elsewhere.in_words} on "
+        f"{ours.images[1]:,}",
         difference=more.value,
         low=more.low,
         high=more.high,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean, stdev
+from statistics import mean, variance
 
 import numpy as np
 
@@ -250,17 +250,18 @@ def _fewer(groups: Sequence[Group]) -> list[str]:
 
 
 def judged_over_seeds(
-    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float], margin: float = 0.0
+    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float], step: float = 0.0
 ) -> Claim:
     """A ranking of runs that have one number each, with Student's interval over the seeds.
 
-    margin: within which there is no lead; 0 of a quantity that has none.
+    step: of the grid that either side's numbers lie on, whose rounding is no certainty.
     """
     value, count = mean(differences), len(differences)
     if count == 1:
         claim = replace(claim, difference=value).noted("One seed gives no interval.")
         return judged(results, claim, groups, Verdict.INCONCLUSIVE)
-    student = bootstrap.Student(value, stdev(differences) / math.sqrt(count), count - 1)
+    rounding = 2 * step**2 / 12
+    student = bootstrap.Student(value, math.sqrt((variance(differences) + rounding) / count), count - 1)
     low, high = student.interval()
     claim = replace(
         claim,
@@ -272,13 +273,13 @@ def judged_over_seeds(
         p=student.p_above(),
         evidence=(_over_seeds_alone(value, student, count),),
     ).noted("The interval is over seeds alone.")
-    return judged(results, claim, groups, rules.of_ranking([(low, high)], margin))
+    return judged(results, claim, groups, rules.of_ranking([(low, high)], 0.0))
 
 
 def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
     """Of a difference that no image is known of, taken to be as large as measured."""
     seeds = {"difference": bootstrap.Seeds(1.0, count, student.error**2 * count, 0.0)}
-    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value)
+    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value, measured=True)
 
 
 def absent(claim: Claim, dataset: str | None = None) -> Claim:

@@ -19,10 +19,12 @@ EVENLY = (np.arange(2000) + 0.5) / 2000
 
 @dataclass(frozen=True)
 class Evidence:
-    """A difference that must be told from zero, and how large it is if the claim is true, points."""
+    """A difference that must be told from zero, and how large it is if the claim is true, points; `measured`: a claim
+    that names no size, which is taken to be the one that was measured."""
 
     replicates: Replicates
     effect: float
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class Need:
     """Seeds of each side for POWER, on new images and on these; None where MOST_SEEDS are too few.
 
     reach: the power on new images with no end of seeds, below POWER where the images are too few. assumed: whether
-    the spread over seeds is ASSUMED_SPREAD.
+    the spread over seeds is ASSUMED_SPREAD. measured: whether the difference is taken to be as large as measured.
     """
 
     new_images: int | None
     these_images: int | None
     reach: float
     assumed: bool
+    measured: bool = False
 
 
 def need(evidence: Sequence[Evidence]) -> Need | None:
@@ -49,6 +52,7 @@ def need(evidence: Sequence[Evidence]) -> Need | None:
         _fewest([(part, 0.0) for part in parts]),
         max(1 - sum(1 - part.reach() for part in parts), 0.0),
         any(part.assumed for part in parts),
+        any(each.measured for each in evidence),
     )
 
 
