@@ -60,6 +60,16 @@ def test_maps_that_learn_nothing_are_not_fast(changed):
     assert claim.verdict == "inconclusive" and "no map ends better" in claim.note
 
 
+def test_a_map_of_ones_is_none_whatever_its_last_digit(changed):
+    def history(name, rows):
+        if name.startswith("no_seg_loss"):
+            # Foreground of the validation maps, as a history rounds it.
+            rows.loc[rows.kind == "epoch", "iou_1":"iou_4"] = 0.1000001
+
+    claim = changed(history)[12, "faster"]
+    assert claim.verdict == "inconclusive" and "no map ends better" in claim.note
+
+
 def test_similar_speed_is_that_of_the_logged_rates(changed):
     def history(name, rows):
         steps, seed = rows.kind == "step", int(name[-1])

@@ -21,6 +21,8 @@ from pipeline.report.results import Group, Results
 
 # Of its own final value.
 _REACHED = 0.9
+# Of an IoU: by less a map is one of ones, whose IoU a history has to seven digits.
+_ROUNDED = 1e-4
 _IOUS = ("iou_1", "iou_2", "iou_3", "iou_4")
 _FASTER = (
     "Faster: the share of training after which the IoU of a map reaches 90% of its own final value, as far as "
@@ -131,7 +133,9 @@ def _shares(group: Group) -> list[float] | None:
         finished, length = validated.epoch.to_numpy() + 1, int(history.epoch.max()) + 1
         ious = [validated[name].to_numpy(float) for name in _IOUS]
         reached = [
-            100 * finished[(iou >= _REACHED * iou[-1]).argmax()] / length for iou in ious if iou[-1] > ones
+            100 * finished[(iou >= _REACHED * iou[-1]).argmax()] / length
+            for iou in ious
+            if iou[-1] > ones + _ROUNDED
         ]
         shares.append(float(mean(reached)) if reached else math.nan)
     return shares
