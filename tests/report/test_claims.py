@@ -316,6 +316,27 @@ def test_designs_that_were_not_trained_leave_the_claim_of_the_best_open(results)
     assert _by(every, 10).would_be is None and _by(every, 10).verdict in ("supported", "inconclusive")
 
 
+def test_from_too_few_seeds_not_even_the_would_be_verdict_goes_without_a_design(results):
+    lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "seeds": [0, 1], "ablations": ["no_attention"]}
+    best = _by(claims.judge(results(source="official", full_size=True, **lists)), 10)
+    assert best.words == "preliminary: not measured" and best.difference is not None
+    assert "add `every_module` and `stage_input` to `ablations`" in best.note
+
+
+def test_a_design_that_the_guided_network_itself_has_cannot_be_beaten(results):
+    small = {
+        "guided": "sg_hrnet_small", "baselines": ["hrnet_small"], "input__size": [128, 96], "heatmap__sigma": 1,
+        "radius": 2.5, "radii": [1.5, 2.5, 4.5], "model__pretrained": "none",
+        "datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": [], "ablation_datasets": ["lspet"],
+    }  # fmt: skip
+    for ablations in (["no_attention", "stage_input"], ["no_seg_loss"]):
+        lists = JUDGED | small | {"ablations": ablations}
+        found = claims.judge(results(source="official", full_size=True, **lists))
+        best = next(claim for claim in found if (claim.number, claim.dataset) == (10, "lspet"))
+        assert best.verdict == "not measured", ablations
+        assert "`every_module` is the guided network itself with these parameters" in best.note
+
+
 def test_the_gain_is_split_into_its_steps(results):
     assert split.steps(results(**PAPER)) == []
     lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "seeds": [0, 1, 2]}

@@ -1,7 +1,7 @@
 """Claims about accuracy: gains over other networks, and the best radius."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.datasets import DATASETS
@@ -165,7 +165,12 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     guided = results.guided(claim.dataset)
     if guided is None:
         return [absent(claim)]
-    names = [name for name in part.ablations if not results.params.is_guided_itself(name)]
+    itself = [name for name in part.ablations if results.params.is_guided_itself(name)]
+    names = [name for name in part.ablations if name not in itself]
+    if itself:
+        claim = claim.noted(
+            f"{_quoted(itself)} is the guided network itself with these parameters: neither is ahead."
+        )
     groups = {name: results.ablation(claim.dataset, name) for name in names}
     others = {name: group for name, group in groups.items() if group is not None}
     if not others:
@@ -176,15 +181,18 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     margin = results.params.report.margin
     claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), [margin] * len(theirs), text, margin)
     claim = judged(results, claim, (guided, *others.values()), verdict)
-    left = [f"`{name}`" for name in names if name not in others]
-    if same := [f"`{name}`" for name in part.ablations if name not in names]:
-        claim = claim.noted(f"{' and '.join(same)} is the guided network itself with these parameters.")
-    if left and (claim.would_be or claim.verdict) in _OF_ALL:
-        note = f"It takes all the designs that the claim speaks of: add {' and '.join(left)} to `ablations`."
-        if claim.would_be:
-            return [replace(claim, would_be=rules.Verdict.NOT_MEASURED).noted(note)]
-        return [claim.withheld(rules.Verdict.NOT_MEASURED, note)]
-    return [claim.noted(f"Without {' and '.join(left)}, which `ablations` does not name.") if left else claim]
+    left = [name for name in names if name not in others]
+    if (claim.would_be or claim.verdict) not in _OF_ALL or not (left or itself):
+        return [claim.noted(f"Without {_quoted(left)}, which `ablations` does not name.") if left else claim]
+    note = "It takes all the designs that the claim speaks of"
+    claim = claim.noted(f"{note}: add {_quoted(left)} to `ablations`." if left else f"{note}.")
+    if claim.would_be:
+        return [replace(claim, would_be=rules.Verdict.NOT_MEASURED)]
+    return [claim.withheld(rules.Verdict.NOT_MEASURED)]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def _ahead_of_all(
