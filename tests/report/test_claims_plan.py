@@ -24,16 +24,27 @@ def test_hrnets_public_spread_needs_four_to_six_seeds_for_0_3_points():
     assert needs == [4, 4, 6]
 
 
-@pytest.mark.slow
-def test_as_many_seeds_as_planned_decide_in_80_percent():
-    rng, planned = np.random.default_rng(0), need([Evidence(difference(0.3, 0.0), 0.5)]).these_images
+def test_leads_that_must_all_hold_need_more_seeds_than_each_alone():
+    one, three = (need([Evidence(difference(0.3, 0.1), 0.5)] * count) for count in (1, 3))
+    assert three.these_images > one.these_images and three.new_images > one.new_images
+    # The chances of missing one add up.
+    assert 1 - three.reach == pytest.approx(3 * (1 - one.reach))
+
+
+@pytest.mark.parametrize("leads", [1, 2, 3])
+def test_as_many_seeds_as_planned_decide_all_leads_in_80_percent(leads):
+    rng, planned = np.random.default_rng(0), need([Evidence(difference(0.3, 0.0), 0.5)] * leads).these_images
     found = []
-    for _ in range(4000):
-        a, b = 0.5 + 0.3 * rng.standard_normal(planned), 0.3 * rng.standard_normal(planned)
-        shares = [values.var(ddof=1) / planned for values in (a, b)]
-        freedom = sum(shares) ** 2 / (sum(share**2 for share in shares) / (planned - 1))
-        found.append(Student(a.mean() - b.mean(), sum(shares) ** 0.5, freedom).interval()[0] > 0)
-    assert 0.8 <= np.mean(found) + 0.01 and np.mean(found) < 0.9
+    for _ in range(2000):
+        ours = 0.5 + 0.3 * rng.standard_normal(planned)
+        seeds = [Seeds(1, planned, ours.var(ddof=1), 0.0)]
+        above = []
+        for _ in range(leads):
+            theirs = 0.3 * rng.standard_normal(planned)
+            both = [*seeds, Seeds(-1, planned, theirs.var(ddof=1), 0.0)]
+            above.append(Student.of(ours.mean() - theirs.mean(), 0.0, both).interval()[0] > 0)
+        found.append(all(above))
+    assert 0.79 < np.mean(found) < 0.9
 
 
 def test_where_images_are_too_few_no_number_of_seeds_decides():
