@@ -51,6 +51,23 @@ def test_faster_is_the_share_of_training_until_90_percent_of_its_own_final_iou(c
     assert claim.difference == pytest.approx(200 / 3) and claim.verdict == "supported"
 
 
+def test_equal_differences_of_validations_apart_are_not_certain_beyond_their_distance(changed):
+    def history(name, rows):
+        rows.epoch -= 1
+        if name.startswith(("sg_hrnet", "no_seg_loss")):
+            # There at the second of six validations, or the fourth, from every seed.
+            there = 2 if name.startswith("sg_hrnet") else 4
+            ious = np.where(np.arange(1, 7) < there, 0.2, 0.8)
+            rows.loc[rows.kind == "epoch", "iou_1":"iou_4"] = np.outer(ious, np.ones(4))
+
+    claim = changed(history)[12, "faster"]
+    assert claim.difference == pytest.approx(100 / 3) and claim.verdict == "supported"
+    # Both sides are rounded to a sixth of training; t of two degrees of freedom.
+    reach = 4.303 * np.sqrt(2 * (100 / 6) ** 2 / 12 / 3)
+    assert claim.low == pytest.approx(100 / 3 - reach, abs=0.01)
+    assert 0.001 < claim.p < claim.p_holm
+
+
 def test_maps_that_learn_nothing_are_not_fast(changed):
     def history(name, rows):
         if name.startswith("no_seg_loss"):

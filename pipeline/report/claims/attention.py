@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 from statistics import mean
 
+import numpy as np
+
 from pipeline.datasets import DATASETS
 from pipeline.report import attention
 from pipeline.report.claims import rules
@@ -55,7 +57,7 @@ def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
     text = f"{mean(ours):.0f}% against {mean(theirs):.0f}% of training"
     claim = replace(claim, measured=mean(ours), against=mean(theirs), measured_text=text)
     sooner = [b - a for a, b in zip(ours, theirs, strict=True)]
-    return [judged_over_seeds(results, claim, pair, sooner)]
+    return [judged_over_seeds(results, claim, pair, sooner, max(map(_between_validations, pair)))]
 
 
 def measured_of_maps(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -139,3 +141,12 @@ def _shares(group: Group) -> list[float] | None:
         ]
         shares.append(float(mean(reached)) if reached else math.nan)
     return shares
+
+
+def _between_validations(group: Group) -> float:
+    """The longest time without a validation, percent of training."""
+    longest = []
+    for history in group.histories():
+        finished = history.epoch[history.kind == "epoch"].to_numpy() + 1
+        longest.append(100 * float(np.diff(finished, prepend=0).max()) / (int(history.epoch.max()) + 1))
+    return max(longest)

@@ -250,17 +250,19 @@ def _fewer(groups: Sequence[Group]) -> list[str]:
 
 
 def judged_over_seeds(
-    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float], margin: float = 0.0
+    results: Results, claim: Claim, groups: Sequence[Group], differences: Sequence[float], step: float = 0.0
 ) -> Claim:
     """A ranking of runs that have one number each, with Student's interval over the seeds.
 
-    margin: within which there is no lead; 0 of a quantity that has none.
+    step: to which both numbers of a difference are rounded; 0 of those that are not.
     """
     value, count = mean(differences), len(differences)
     if count == 1:
         claim = replace(claim, difference=value).noted("One seed gives no interval.")
         return judged(results, claim, groups, Verdict.INCONCLUSIVE)
-    student = bootstrap.Student(value, stdev(differences) / math.sqrt(count), count - 1)
+    # Rounded numbers that happen to agree are no more certain than rounding leaves them.
+    deviation = max(stdev(differences), step * math.sqrt(2 / 12))
+    student = bootstrap.Student(value, deviation / math.sqrt(count), count - 1)
     low, high = student.interval()
     claim = replace(
         claim,
@@ -272,7 +274,7 @@ def judged_over_seeds(
         p=student.p_above(),
         evidence=(_over_seeds_alone(value, student, count),),
     ).noted("The interval is over seeds alone.")
-    return judged(results, claim, groups, rules.of_ranking([(low, high)], margin))
+    return judged(results, claim, groups, rules.of_ranking([(low, high)], 0.0))
 
 
 def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
