@@ -234,6 +234,7 @@ def refused(claim: Claim, reason: str) -> Claim:
         low_these_images=None,
         high_these_images=None,
         p=None,
+        evidence=(),
     ).noted(reason)
     # Data that no claim can be judged by is the more basic reason.
     return without.withheld(Verdict.NO_DATA) if claim.verdict is Verdict.NO_DATA else without
