@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
@@ -293,6 +294,34 @@ def test_unequal_runs_are_not_compared(tmp_path, results, part, key, value, word
     assert gain.verdict == "not comparable" and words in gain.note
     assert gain.difference is None and gain.low is None and gain.would_be is None and gain.p is None
     assert _by(found, 3).verdict != "not comparable" and _by(found, 6).verdict == "not comparable"
+    # Numbers of each side's own stay, differences do not.
+    assert gain.measured_text and gain.measured > gain.against
+    for refused in (_by(found, 6), _by(found, 14, "others near, mean")):
+        assert refused.verdict == "not comparable" and words in refused.note
+        assert (refused.measured_text, refused.measured, refused.against) == ("", None, None)
+
+
+# A gain, on new images, and on these; from one seed nothing is known of these.
+GAIN = r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]"
+BOTH = GAIN + r" \(on these images \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]\)"
+
+
+def test_gains_that_are_listed_have_both_their_intervals(results):
+    found = claims.judge(results(source="official", full_size=True, **JUDGED))
+    listed = _by(found, 4, "ground truth").measured_text
+    names = ("AP", "AP50", "AP75", "APM", "APL", "AR")
+    assert re.fullmatch(", ".join(f"{name} {BOTH}" for name in names), listed)
+    ap, apm = _by(found, 3, "AP, ground truth"), _by(found, 3, "APM, ground truth")
+    for gain in (ap, apm):
+        said = f"{gain.difference:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] (on these images "
+        assert said + f"[{gain.low_these_images:+.2f}, {gain.high_these_images:+.2f}])" in listed
+    for part in ("others near, mean", "clutter, AP"):
+        assert re.fullmatch(
+            f"{BOTH} on \\d+ images against {BOTH} on \\d+", _by(found, 14, part).measured_text
+        )
+    assert re.fullmatch(f"{BOTH} against {BOTH}", _by(found, 6).measured_text)
+    one = claims.judge(results(source="official", full_size=True, **PAPER))
+    assert re.fullmatch(f"{GAIN} against {GAIN}", _by(one, 6).measured_text)
 
 
 def test_a_handful_of_missing_people_is_a_note(tmp_path, results):

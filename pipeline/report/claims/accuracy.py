@@ -10,7 +10,9 @@ from pipeline.report.claims import rules
 from pipeline.report.claims.claim import (
     Claim,
     absent,
+    in_intervals,
     judged,
+    judged_on_gains,
     refused,
     without_ablation,
     without_detections,
@@ -86,7 +88,7 @@ def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
         "points.",
         f"Contradicted: one of the others behind for certain, or {' or '.join(named)} ahead.",
     )
-    return [judged(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
+    return [judged_on_gains(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
 
 
 def not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -133,10 +135,10 @@ def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     ours, theirs = a[part.metric] - b[part.metric], c[metric.main] - d[metric.main]
     reported = (claim.reported or 0) - (claim.reported_against or 0)
-    claim = claim.compared(ours, theirs, reported, f"{ours.value:+.2f} against {theirs.value:+.2f}")
+    claim = claim.compared(ours, theirs, reported, f"{in_intervals(ours)} against {in_intervals(theirs)}")
     claim = claim.noted("Points of two different metrics.")
     verdict = rules.of_ranking([_interval(claim)], results.params.report.margin)
-    return [judged(results, claim, (*pair, *than), verdict)]
+    return [judged_on_gains(results, claim, (*pair, *than), verdict)]
 
 
 def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -230,7 +232,7 @@ def _interval(claim: Claim) -> rules.Interval:
 
 
 def _listed(differences: Mapping[str, Estimate]) -> str:
-    values = {name: difference.value for name, difference in differences.items()}
-    known = [f"{name} {value:+.2f}" for name, value in values.items() if not math.isnan(value)]
-    nobody = [f"{name}: nobody to measure it on" for name, value in values.items() if math.isnan(value)]
+    values = {name: gain for name, gain in differences.items() if not math.isnan(gain.value)}
+    known = [f"{name} {in_intervals(gain)}" for name, gain in values.items()]
+    nobody = [f"{name}: nobody to measure it on" for name in differences if name not in values]
     return ", ".join(known + nobody)

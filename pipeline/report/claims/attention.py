@@ -12,7 +12,9 @@ from pipeline.report.claims import rules
 from pipeline.report.claims.claim import (
     Claim,
     absent,
+    in_intervals,
     judged,
+    judged_on_gains,
     judged_over_seeds,
     without_ablation,
     without_detections,
@@ -100,8 +102,8 @@ def larger_gain_among(results: Results, part: Part, claim: Claim) -> list[Claim]
         claim,
         measured=there.value,
         against=elsewhere.value,
-        measured_text=f"{there.value:+.2f} [{there.low:+.2f}, {there.high:+.2f}] on {ours.images[0]:,} images against "
-        f"{elsewhere.value:+.2f} [{elsewhere.low:+.2f}, {elsewhere.high:+.2f}] on {ours.images[1]:,}",
+        measured_text=f"{in_intervals(there)} on {ours.images[0]:,} images against {in_intervals(elsewhere)} "
+        f"on {ours.images[1]:,}",
         difference=more.value,
         low=more.low,
         high=more.high,
@@ -110,7 +112,7 @@ def larger_gain_among(results: Results, part: Part, claim: Claim) -> list[Claim]
         p=more.p_above(),
         evidence=(Evidence(more.replicates, margin),),
     )
-    return [judged(results, claim, pair, rules.of_ranking([(more.low, more.high)], margin))]
+    return [judged_on_gains(results, claim, pair, rules.of_ranking([(more.low, more.high)], margin))]
 
 
 def _pair(results: Results, part: Part, claim: Claim) -> tuple[Group, Group] | Claim:

@@ -240,6 +240,21 @@ def refused(claim: Claim, reason: str) -> Claim:
     return without.withheld(Verdict.NO_DATA) if claim.verdict is Verdict.NO_DATA else without
 
 
+def judged_on_gains(results: Results, claim: Claim, groups: Sequence[Group], verdict: Verdict) -> Claim:
+    """As `judged`, of a claim whose own numbers are gains: with runs that are not alike none of them stays."""
+    claim = judged(results, claim, groups, verdict)
+    if Verdict.NOT_COMPARABLE in (claim.verdict, claim.would_be):
+        return replace(claim, measured=None, against=None, measured_text="")
+    return claim
+
+
+def in_intervals(gain: Estimate) -> str:
+    """A gain with its interval on new images, and that on these where several seeds tell it."""
+    text = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
+    low, high = gain.on_these_images
+    return text if math.isnan(low) else f"{text} (on these images [{low:+.2f}, {high:+.2f}])"
+
+
 def _fewer(groups: Sequence[Group]) -> list[str]:
     """A note on each dataset that counts as whole, though it has a handful of people less, or more."""
     missing = {group.dataset: group.first.missing_people for group in groups}
