@@ -117,9 +117,9 @@ class Claim:
         return need(self.evidence)
 
     @property
-    def trainings(self) -> int:
-        """How many configurations it compares, each of which a further seed trains once."""
-        return len(self.runs.split()) // self.seeds if self.seeds else 0
+    def configurations(self) -> list[str]:
+        """What it compares, as DATASET/CONFIGURATION, each of which a further seed trains once."""
+        return list(dict.fromkeys(run.rpartition("-s")[0] for run in self.runs.split()))
 
     @property
     def note(self) -> str:
@@ -296,7 +296,7 @@ def judged_over_seeds(
 def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
     """Of a difference that no image is known of, taken to be as large as measured."""
     seeds = {"difference": bootstrap.Seeds(1.0, count, student.error**2 * count, 0.0)}
-    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value)
+    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value, as_measured=True)
 
 
 def absent(claim: Claim, dataset: str | None = None) -> Claim:
