@@ -196,6 +196,15 @@ def test_ablations_feed_their_claims(results):
     assert _by(found, 12, "AUROC").verdict == _by(found, 14, "on the person, MPII").verdict == "supported"
 
 
+def test_on_another_dataset_no_part_is_named_after_the_papers(results):
+    lists = {"datasets": ["mpii", "lspet"], "radius_sweep": ["mpii", "lspet"], "radius_only": []}
+    found = claims.judge(results(**PAPER | lists))
+    assert "attention on the person, MPII" in {claim.part for claim in found if claim.dataset == "mpii"}
+    elsewhere = [claim for claim in found if claim.dataset == "lspet"]
+    assert "the same on LSPET, attention on the person" in {claim.part for claim in elsewhere}
+    assert not any("MPII" in claim.part for claim in elsewhere)
+
+
 def test_claims_csv_has_a_line_for_each_part(results):
     found = claims.judge(results(**PAPER))
     rows = list(csv.DictReader(io.StringIO(claims.to_csv(found))))

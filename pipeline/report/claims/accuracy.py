@@ -7,17 +7,8 @@ from dataclasses import replace
 from pipeline.datasets import DATASETS
 from pipeline.report import paper
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import (
-    Claim,
-    absent,
-    in_intervals,
-    judged,
-    judged_on_gains,
-    refused,
-    without_ablation,
-    without_detections,
-    without_sweep,
-)
+from pipeline.report.claims.claim import Claim, in_intervals, judged, judged_on_gains, refused
+from pipeline.report.claims.missing import absent, without_ablation, without_detections, without_sweep
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results

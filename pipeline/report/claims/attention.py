@@ -9,16 +9,8 @@ import numpy as np
 from pipeline.datasets import DATASETS
 from pipeline.report import attention
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import (
-    Claim,
-    absent,
-    in_intervals,
-    judged,
-    judged_on_gains,
-    judged_over_seeds,
-    without_ablation,
-    without_detections,
-)
+from pipeline.report.claims.claim import Claim, in_intervals, judged, judged_on_gains, judged_over_seeds
+from pipeline.report.claims.missing import absent, without_ablation, without_detections
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Group, Results
