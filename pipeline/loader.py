@@ -123,8 +123,9 @@ class Crops(Dataset[Any]):
         if self.reduced_decoding:
             shrink = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
             reduce = max(factor for factor in (1, 2, 4, 8) if factor == 1 or factor <= shrink)
+            matrix = crop.reduced(matrix, reduce)
         image = crop.decode_image(self.images.read(name), name, reduce, self._buffer)
-        crop.warp(image, crop.reduced(matrix, reduce), self.size, out)
+        crop.warp(image, matrix, self.size, out)
 
 
 def draw(augment: Augment, rng: np.random.Generator) -> tuple[float, float, bool]:

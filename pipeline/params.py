@@ -198,7 +198,8 @@ class Train(Group):
     threads: Few
     log_every: Positive
     validate_every: Positive
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    # Writing one keeps a GPU waiting.
+    checkpoint_minutes: Annotated[float, Field(ge=1)]
 
 
 class Evaluate(Group):

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conftest import write_params
-from tests.project import clone, environment
+from tests.project import clone, environment, with_frequent_checkpoints
 
 SMALL = {
     "datasets": ["mpii", "coco"], "radius_sweep": [], "radius_only": ["mpii", "coco"], "data.demo.train_people": 48,
@@ -178,6 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         clones = [clone(Path(place) / name) for name in ("undisturbed", "disturbed")]
         for folder in clones:
+            with_frequent_checkpoints(folder)
             write_params(folder / "params.yaml", SMALL)
         times = undisturbed(clones[0])
         killed = disturbed(clones[1], times, a.kills, random.Random(a.seed))

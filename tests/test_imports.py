@@ -46,7 +46,7 @@ evaluation
 report
 comparison
 plan dag committed
-export
+export photographs
 predict trace record doctor
 parallel
 verify study

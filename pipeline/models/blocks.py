@@ -60,6 +60,17 @@ def conv(into: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(into, out, kernel, stride, padding=kernel // 2, bias=False)
 
 
+def enlarge(x_BChw: Tensor, size: tuple[int, int] | torch.Size, mode: str) -> Tensor:
+    """Features of another height and width, `nearest` or `bilinear`.
+
+    Computed in float32 and rounded once, under autocast too: an eager step and a compiled one then lose the same
+    digits, backward as well, where each coarse pixel's gradient is a sum of many.
+    """
+    corners = False if mode == "bilinear" else None
+    y_BCHW = F.interpolate(x_BChw.float(), size=tuple(size), mode=mode, align_corners=corners)
+    return y_BCHW.to(x_BChw.dtype)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around an identity (He et al. 2016, Fig. 5 left)."""
 

@@ -9,10 +9,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.keypoints import Keypoints
-from pipeline.models.blocks import Bottleneck, Choices, Output, conv_bn
+from pipeline.models.blocks import Bottleneck, Choices, Output, conv_bn, enlarge
 from pipeline.models.resnet import LAYERS, ResNet
 from pipeline.networks import Network
 
@@ -32,11 +31,12 @@ class GlobalNet(nn.Module):
         """Features at each layer's size, and heatmaps, all of the finest's size; both from the finest on."""
         features = [lateral(x_BCHW) for lateral, x_BCHW in zip(self.lateral, layers, strict=True)]
         for level in reversed(range(len(self.merge))):
-            coarser_BCHW = resize(features[level + 1], features[level].shape[2:])
+            coarser_BCHW = enlarge(features[level + 1], features[level].shape[2:], "bilinear")
             features[level] = features[level] + self.merge[level](coarser_BCHW)
         size = features[0].shape[2:]
         heatmaps = [
-            resize(predict(x_BCHW), size) for predict, x_BCHW in zip(self.predict, features, strict=True)
+            enlarge(predict(x_BCHW), size, "bilinear")
+            for predict, x_BCHW in zip(self.predict, features, strict=True)
         ]
         return features, heatmaps
 
@@ -53,7 +53,10 @@ class RefineNet(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         size = features[0].shape[2:]
-        refined = [resize(refine(x_BCHW), size) for refine, x_BCHW in zip(self.refine, features, strict=True)]
+        refined = [
+            enlarge(refine(x_BCHW), size, "bilinear")
+            for refine, x_BCHW in zip(self.refine, features, strict=True)
+        ]
         return cast(Tensor, self.predict(torch.cat(refined, dim=1)))
 
 
@@ -85,10 +88,6 @@ class CPN(ResNet):
         """Heatmaps of an image; raises ValueError if its size is no multiple of 32."""
         features, heatmaps = self.global_net(self.features(image_B3HW))
         return Output(self.refine_net(features), earlier=tuple(reversed(heatmaps)))
-
-
-def resize(x_BCHW: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x_BCHW, size=size, mode="bilinear", align_corners=False)
 
 
 def _bottleneck(into: int, out: int) -> Bottleneck:

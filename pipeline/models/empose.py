@@ -7,10 +7,9 @@ block that learns the pose's object keypoint similarity (OKS) from the same feat
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.keypoints import Keypoints
-from pipeline.models.blocks import Choices, Output, conv_bn
+from pipeline.models.blocks import Choices, Output, conv_bn, enlarge
 from pipeline.models.hrnet import HRNet, Size, size_of
 from pipeline.networks import Network
 
@@ -40,7 +39,7 @@ class Quality(nn.Module):
         gate_BC = self.gate(x_BCHW.amax((2, 3)))
         y_BChw = self.convs(x_BCHW * gate_BC[:, :, None, None])
         if y_BChw.shape[2:] != GRID:
-            y_BChw = F.interpolate(y_BChw, size=GRID, mode="bilinear", align_corners=False)
+            y_BChw = enlarge(y_BChw, GRID, "bilinear")
         return cast(Tensor, self.linear(y_BChw.flatten(1))[:, 0])
 
 

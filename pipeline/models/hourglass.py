@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.keypoints import Keypoints
-from pipeline.models.blocks import Choices, Output, check_image
+from pipeline.models.blocks import Choices, Output, check_image, enlarge
 from pipeline.networks import Network
 
 
@@ -76,7 +76,7 @@ class Hourglass(nn.Module):
         # An odd side is halved upwards, so that each multiple of 32 will do.
         y_BChw = self.down(F.max_pool2d(x_BCHW, 2, ceil_mode=True))
         y_BChw = self.up(self.inner(y_BChw))
-        return across_BCHW + F.interpolate(y_BChw, size=across_BCHW.shape[2:], mode="nearest")
+        return across_BCHW + enlarge(y_BChw, across_BCHW.shape[2:], "nearest")
 
 
 def hourglass(depth: int, channels: int) -> Hourglass:

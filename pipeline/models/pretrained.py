@@ -136,8 +136,8 @@ def _check(expected: dict[str, Tensor], weights: dict[str, Tensor], path: Path |
 
 def _fault(name: str, value: Tensor, dtype: torch.dtype) -> str | None:
     """What is wrong with a tensor from elsewhere."""
-    if value.layout != torch.strided or value.is_nested:
-        return f"as a sparse or nested tensor ({value.layout}), and a plain one is needed"
+    if value.layout != torch.strided:
+        return f"as a sparse tensor ({value.layout}), and a plain one is needed"
     if value.is_quantized or value.dtype != dtype:
         return f"as {value.dtype}, and the network has {dtype}"
     if value.is_meta:
@@ -150,7 +150,9 @@ def _fault(name: str, value: Tensor, dtype: torch.dtype) -> str | None:
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...] | str:
-    return "absent" if tensor is None else tuple(tensor.shape)
+    if tensor is None:
+        return "absent"
+    return "a nested tensor" if tensor.is_nested else tuple(tensor.shape)
 
 
 def _counts(name: str) -> bool:

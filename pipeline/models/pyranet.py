@@ -10,11 +10,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.keypoints import Keypoints
 from pipeline.models import hourglass
-from pipeline.models.blocks import Choices, Output, check_image
+from pipeline.models.blocks import Choices, Output, check_image, enlarge
 from pipeline.networks import Network
 
 BASE_WIDTH, LEVELS = 9, 4
@@ -34,7 +33,7 @@ class Pyramid(nn.Module):
         for level, conv in enumerate(self.convs, start=1):
             ratio = 2.0 ** (-level / LEVELS)
             y_BChw = conv(fractional_max_pool(x_BCHW, (int(height * ratio), int(width * ratio))))
-            total_BCHW = total_BCHW + F.interpolate(y_BChw, size=(height, width), mode="bilinear")
+            total_BCHW = total_BCHW + enlarge(y_BChw, (height, width), "bilinear")
         return total_BCHW
 
 

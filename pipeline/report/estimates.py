@@ -26,6 +26,13 @@ class Estimate:
         """Its 95% interval from new seeds on the same images; nan of one seed each."""
         return bootstrap.on_these_images(self.value, self.replicates)
 
+    @property
+    def in_words(self) -> str:
+        """A difference with its intervals: on new images, and on these where there are seeds."""
+        low, high = self.on_these_images
+        these = "" if low != low else f"; on these {low:+.2f}, {high:+.2f}"
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}{these}]"
+
     def p_above(self, bound: float = 0.0) -> float:
         """The one-sided p-value of its lying above a bound on new images."""
         return bootstrap.p_above(self.replicates, bound)

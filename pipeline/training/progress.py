@@ -72,7 +72,7 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
         steps = self.schedule.start + self.done
         logged = next((row for row in reversed(history) if row["kind"] == "step"), {})
         state = {
-            "epoch": steps // self.schedule.steps_per_epoch + 1,
+            "epoch": min(steps // self.schedule.steps_per_epoch + 1, self.schedule.epochs),
             "epochs": self.schedule.epochs,
             "images_per_second": self.rate(),
             "losses": {key: logged[key] for key in LOSSES[:3] if key in logged},

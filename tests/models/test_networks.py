@@ -55,6 +55,20 @@ def test_parameters_and_gflops_are_the_reported_ones_or_the_catalogue_says_so(
         assert off < 0.02 or (off < 0.1 and what in network.settled), (what, measured, figure)
 
 
+@pytest.mark.parametrize("name", [*SMALL, "sg_hrnet_small"])
+def test_features_are_enlarged_in_float32_under_autocast(name, make, monkeypatch):
+    # Not 256x192: EMpose's features have the size there that others are brought to.
+    interpolate, dtypes = torch.nn.functional.interpolate, []
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "interpolate",
+        lambda x, *args, **kwargs: dtypes.append(x.dtype) or interpolate(x, *args, **kwargs),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        make(name, modules=(1, 1, 1)).train()(torch.zeros(2, 3, 128, 96))
+    assert set(dtypes) == {torch.float32}
+
+
 def test_hard_joint_mining_changes_no_network():
     for name in ("cpn", "cpn_small"):
         plain, mined = NETWORKS[name], NETWORKS[name.replace("cpn", "cpn_ohkm")]

@@ -157,12 +157,12 @@ def test_what_a_claim_needs_is_a_sentence():
 
 
 def test_of_what_has_no_claimed_size_the_sentence_says_that_it_is_the_measured_one():
-    measured_one = Need(5, None, 0.9, False, as_measured=True)
+    measured_one = Need(5, None, 0.9, False, measured=True)
     assert effort.Effort(measured_one, None, {}).words.startswith("If as large as measured, 5 seeds")
-    none = Need(None, None, 0.1, False, as_measured=True)
+    none = Need(None, None, 0.1, False, measured=True)
     assert effort.Effort(none, None, {}).words.startswith("Even if as large as measured, 50 seeds")
-    evidence = Evidence(difference(0.3, 0.0), 0.5, as_measured=True)
-    assert need([evidence]).as_measured and not need([Evidence(difference(0.3, 0.0), 0.5)]).as_measured
+    evidence = Evidence(difference(0.3, 0.0), 0.5, measured=True)
+    assert need([evidence]).measured and not need([Evidence(difference(0.3, 0.0), 0.5)]).measured
 
 
 def test_without_a_rate_the_sentence_has_the_command_that_measures_it():

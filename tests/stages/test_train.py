@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.training.checkpoint import Checkpoint
 from tests.conftest import ROOT
+from tests.project import with_frequent_checkpoints
 
 # Of a training that is to be killed several times, three steps each: seconds of them.
 EPOCHS = 40
@@ -68,6 +69,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for name in ("pipeline", "stages"):
         subprocess.run(["cp", "-r", ROOT / name, folder], check=True)
+    with_frequent_checkpoints(folder)
     (folder / "params.yaml").write_bytes((ROOT / "profiles" / "demo.yaml").read_bytes())
     small = {"width": 4, "stem": 8, "bottlenecks": 1, "modules": [1, 1, 1], "blocks": 1}
     change(folder, model={"small": small}, input={"size": [64, 64]}, compute={"device": "cpu", "workers": 1})

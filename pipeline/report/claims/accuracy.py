@@ -7,7 +7,7 @@ from dataclasses import replace
 from pipeline.datasets import DATASETS
 from pipeline.report import paper
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import Claim, in_intervals, judged, judged_on_gains, refused
+from pipeline.report.claims.claim import Claim, judged, judged_on_gains, refused
 from pipeline.report.claims.missing import absent, without_ablation, without_detections, without_sweep
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
@@ -126,7 +126,7 @@ def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     ours, theirs = a[part.metric] - b[part.metric], c[metric.main] - d[metric.main]
     reported = (claim.reported or 0) - (claim.reported_against or 0)
-    claim = claim.compared(ours, theirs, reported, f"{in_intervals(ours)} against {in_intervals(theirs)}")
+    claim = claim.compared(ours, theirs, reported, f"{ours.in_words} against {theirs.in_words}")
     claim = claim.noted("Points of two different metrics.")
     verdict = rules.of_ranking([_interval(claim)], results.params.report.margin)
     return [judged_on_gains(results, claim, (*pair, *than), verdict)]
@@ -224,6 +224,6 @@ def _interval(claim: Claim) -> rules.Interval:
 
 def _listed(differences: Mapping[str, Estimate]) -> str:
     values = {name: gain for name, gain in differences.items() if not math.isnan(gain.value)}
-    known = [f"{name} {in_intervals(gain)}" for name, gain in values.items()]
+    known = [f"{name} {gain.in_words}" for name, gain in values.items()]
     nobody = [f"{name}: nobody to measure it on" for name in differences if name not in values]
     return ", ".join(known + nobody)

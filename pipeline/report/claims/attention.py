@@ -4,12 +4,10 @@ import math
 from dataclasses import replace
 from statistics import mean
 
-import numpy as np
-
 from pipeline.datasets import DATASETS
 from pipeline.report import attention
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import Claim, in_intervals, judged, judged_on_gains, judged_over_seeds
+from pipeline.report.claims.claim import Claim, judged, judged_on_gains, judged_over_seeds
 from pipeline.report.claims.missing import absent, without_ablation, without_detections
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
@@ -31,7 +29,7 @@ _MEASURES = {
     "inside": "Share of a map's sum that lies on the person: within the radius of the hull of the labelled joints.",
 }
 _AROUND = {
-    "others": "Others are near where a joint of another labelled person lies in a person's crop.",
+    "others": "Others are near where a joint of another person whom the metric counts lies in a person's crop.",
     "clutter": "Clutter is in the half of the images whose crops change most from pixel to pixel beside the person.",
 }
 
@@ -51,7 +49,9 @@ def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
     text = f"{mean(ours):.0f}% against {mean(theirs):.0f}% of training"
     claim = replace(claim, measured=mean(ours), against=mean(theirs), measured_text=text)
     sooner = [b - a for a, b in zip(ours, theirs, strict=True)]
-    return [judged_over_seeds(results, claim, pair, sooner, max(map(_between_validations, pair)))]
+    train = results.params.train
+    step = 100 * min(train.validate_every, train.epochs) / train.epochs
+    return [judged_over_seeds(results, claim, pair, sooner, step)]
 
 
 def measured_of_maps(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -94,8 +94,8 @@ def larger_gain_among(results: Results, part: Part, claim: Claim) -> list[Claim]
         claim,
         measured=there.value,
         against=elsewhere.value,
-        measured_text=f"{in_intervals(there)} on {ours.images[0]:,} images against {in_intervals(elsewhere)} "
-        f"on {ours.images[1]:,}",
+        measured_text=f"{there.in_words} on {ours.images[0]:,} images against {elsewhere.in_words} on "
+        f"{ours.images[1]:,}",
         difference=more.value,
         low=more.low,
         high=more.high,
@@ -135,12 +135,3 @@ def _shares(group: Group) -> list[float] | None:
         ]
         shares.append(float(mean(reached)) if reached else math.nan)
     return shares
-
-
-def _between_validations(group: Group) -> float:
-    """The longest time without a validation, percent of training."""
-    longest = []
-    for history in group.histories():
-        finished = history.epoch[history.kind == "epoch"].to_numpy() + 1
-        longest.append(100 * float(np.diff(finished, prepend=0).max()) / (int(history.epoch.max()) + 1))
-    return max(longest)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean, stdev
+from statistics import mean, variance
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Claim:
         title = DATASETS[dataset].TITLE
         return replace(
             claim,
-            part=f"the same on {title}, {part.part.removesuffix(f', {DATASETS[part.dataset].TITLE}')}",
+            part=f"the same on {title}, {part.part}",
             statement=f"The same claim on {title}: {part.statement}",
             notes=(f"The paper does not use {title}.",),
         )
@@ -247,13 +247,6 @@ def judged_on_gains(results: Results, claim: Claim, groups: Sequence[Group], ver
     return claim
 
 
-def in_intervals(gain: Estimate) -> str:
-    """A gain with its interval on new images, and that on these where several seeds tell it."""
-    text = f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]"
-    low, high = gain.on_these_images
-    return text if math.isnan(low) else f"{text} (on these images [{low:+.2f}, {high:+.2f}])"
-
-
 def _fewer(groups: Sequence[Group]) -> list[str]:
     """A note on each dataset that counts as whole, though it has a handful of people less, or more."""
     missing = {group.dataset: group.first.missing_people for group in groups}
@@ -269,15 +262,14 @@ def judged_over_seeds(
 ) -> Claim:
     """A ranking of runs that have one number each, with Student's interval over the seeds.
 
-    step: to which both numbers of a difference are rounded; 0 of those that are not.
+    step: of the grid that either side's numbers lie on, whose rounding is no certainty.
     """
     value, count = mean(differences), len(differences)
     if count == 1:
         claim = replace(claim, difference=value).noted("One seed gives no interval.")
         return judged(results, claim, groups, Verdict.INCONCLUSIVE)
-    # Rounded numbers that happen to agree are no more certain than rounding leaves them.
-    deviation = max(stdev(differences), step * math.sqrt(2 / 12))
-    student = bootstrap.Student(value, deviation / math.sqrt(count), count - 1)
+    rounding = 2 * step**2 / 12
+    student = bootstrap.Student(value, math.sqrt((variance(differences) + rounding) / count), count - 1)
     low, high = student.interval()
     claim = replace(
         claim,
@@ -295,4 +287,4 @@ def judged_over_seeds(
 def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> Evidence:
     """Of a difference that no image is known of, taken to be as large as measured."""
     seeds = {"difference": bootstrap.Seeds(1.0, count, student.error**2 * count, 0.0)}
-    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value, as_measured=True)
+    return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value, measured=True)

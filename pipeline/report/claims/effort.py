@@ -27,7 +27,7 @@ class Effort:
     def words(self) -> str:
         """A sentence for people."""
         new, these = self.need.new_images, self.need.these_images
-        true = "as large as measured" if self.need.as_measured else "true as claimed"
+        true = "as large as measured" if self.need.measured else "true as claimed"
         if new is None and these is None:
             return f"Even if {true}, {MOST_SEEDS} seeds a side do not decide it."
         if new is None:

@@ -19,12 +19,12 @@ EVENLY = (np.arange(2000) + 0.5) / 2000
 
 @dataclass(frozen=True)
 class Evidence:
-    """A difference that must be told from zero, and how large it is if the claim is true, points; as_measured: of which
-    the paper gives no size, so that the measured one stands in."""
+    """A difference that must be told from zero, and how large it is if the claim is true, points; `measured`: a claim
+    that names no size, which is taken to be the one that was measured."""
 
     replicates: Replicates
     effect: float
-    as_measured: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Need:
     """Seeds of each side for POWER, on new images and on these; None where MOST_SEEDS are too few.
 
     reach: the power on new images with no end of seeds, below POWER where the images are too few. assumed: whether
-    the spread over seeds is ASSUMED_SPREAD. as_measured: whether the differences are taken to be as large as measured.
+    the spread over seeds is ASSUMED_SPREAD. measured: whether the difference is taken to be as large as measured.
     """
 
     new_images: int | None
     these_images: int | None
     reach: float
     assumed: bool
-    as_measured: bool = False
+    measured: bool = False
 
 
 def need(evidence: Sequence[Evidence]) -> Need | None:
@@ -52,7 +52,7 @@ def need(evidence: Sequence[Evidence]) -> Need | None:
         _fewest([(part, 0.0) for part in parts]),
         max(1 - sum(1 - part.reach() for part in parts), 0.0),
         any(part.assumed for part in parts),
-        any(each.as_measured for each in evidence),
+        any(each.measured for each in evidence),
     )
 
 
