@@ -138,6 +138,7 @@ def main() -> None:
     facts = {
         "dataset": options.dataset,
         "input_size": p.input.size,
+        "precision": p.train.precision,
         "threads_of_a_step": p.train.threads,
         "workers": p.compute.workers,
         "rounds": options.rounds,

@@ -2,6 +2,7 @@
 
     python -m benchmarks.training --device cuda --batch 32 256
     python -m benchmarks.training --device cpu --batch 2
+    python -m benchmarks.training --device cpu --networks sg_hrnet_small --size 128 96 --batch 32
 
 A step is the training's own (pipeline/training/step.py), on crops that lie in the host's memory. `outside` is the share
 of its time that copying, targets and normalising take: what comes before forward, losses, dynamic weights, backward
@@ -22,8 +23,6 @@ import torch
 from benchmarks import steps, tables
 from pipeline.models.complexity import count
 from pipeline.training.step import Compiled, Execution
-
-SIZE = (256, 192)
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,13 @@ ON_CPU = (
 )
 
 
-def measure(name: str, rung: Rung, batch: int, device: torch.device, repeats: int, rounds: int) -> dict:
+def measure(
+    name: str, size: tuple[int, int], rung: Rung, batch: int, device: torch.device, repeats: int, rounds: int
+) -> dict:
     torch.set_float32_matmul_precision("high" if rung.tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = rung.tf32
-    step = steps.build(name, SIZE, device, rung.execution)
-    people = steps.batch(batch, SIZE, device)
+    step = steps.build(name, size, device, rung.execution)
+    people = steps.batch(batch, size, device)
     prepared = step.prepare(people)
 
     def whole() -> None:
@@ -81,13 +82,16 @@ def measure(name: str, rung: Rung, batch: int, device: torch.device, repeats: in
         (steps.seconds(whole, device, repeats), steps.seconds(bare, device, repeats)) for _ in range(rounds)
     ]
     seconds = median(pair[0] for pair in pairs)
+    bfloat16 = rung.execution.bfloat16
     row = {
+        "precision": "bfloat16" if bfloat16 else "TF32" if rung.tf32 else "float32",
+        "deterministic": rung.execution.deterministic,
         "images_per_second": batch / seconds,
         "spread": [batch / max(pair[0] for pair in pairs), batch / min(pair[0] for pair in pairs)],
         "outside": median(1 - bare / whole for whole, bare in pairs),
         "warmup_seconds": warmup,
         "bytes_an_image": sum(tensor.nbytes for tensor in people.values()) / batch,
-        "gmacs": count(step.network, SIZE).gmacs,
+        "gmacs": count(step.network, size).gmacs,
     }
     if device.type == "cuda":
         row["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 2**30
@@ -131,6 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--networks", nargs="+", default=["hrnet_w32", "sg_hrnet_w32"])
+    parser.add_argument("--size", nargs=2, type=int, default=(256, 192), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch", nargs="+", type=int)
     parser.add_argument("--steps", type=int, help="steps of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
@@ -139,7 +144,8 @@ def main() -> None:
     device = torch.device(options.device)
     gpu = device.type == "cuda"
     rows, ceilings, copy_rate = [], {}, copying(device)
-    facts = {"input_size": SIZE, "steps": options.steps, "rounds": options.rounds}
+    size = tuple(options.size)
+    facts = {"device": device.type, "input_size": size, "steps": options.steps, "rounds": options.rounds}
     facts["copy_gigabytes_per_second"] = copy_rate / 1e9
     for name in options.networks:
         for batch in options.batch or ([32, 256] if gpu else [2]):
@@ -149,7 +155,8 @@ def main() -> None:
                     ceilings[kind] = ceiling(*kind, device)
                 if gpu:
                     torch.cuda.reset_peak_memory_stats()
-                row = measure(name, rung, batch, device, options.steps or (20 if gpu else 1), options.rounds)
+                repeats = options.steps or (20 if gpu else 1)
+                row = measure(name, size, rung, batch, device, repeats, options.rounds)
                 torch.compiler.reset()
                 gc.collect()
                 flops = 6e9 * row.pop("gmacs") * row["images_per_second"]

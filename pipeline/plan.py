@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument(
         "--images-per-second",
         type=float,
-        help="as the training prints it; else what benchmarks.loop or .training measured of the guided network",
+        help="as the training prints it; else what benchmarks.loop or benchmarks.training measured of the guided "
+        "network at its input's size on the device of the trainings",
     )
     options = parser.parse_args()
     if options.images_per_second is not None and not options.images_per_second > 0:
@@ -54,9 +55,7 @@ def main() -> None:
     print(f"\nSeeds of each side for {POWER:.0%} power; in brackets the power with any number of seeds.")
     print("* spread over seeds assumed, since one seed of a side tells of none.")
     if not rates:
-        print(
-            "No rate is known: give --images-per-second, or run `python -m benchmarks.loop`, on a GPU `.training`."
-        )
+        print(f"No rate measured: give --images-per-second, or run `{effort.command(results)}`.")
 
 
 if __name__ == "__main__":

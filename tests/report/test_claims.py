@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
@@ -195,6 +196,15 @@ def test_ablations_feed_their_claims(results):
     assert _by(found, 12, "AUROC").verdict == _by(found, 14, "on the person").verdict == "supported"
 
 
+def test_on_another_dataset_no_part_is_named_after_the_papers(results):
+    lists = {"datasets": ["mpii", "lspet"], "radius_sweep": ["mpii", "lspet"], "radius_only": []}
+    found = claims.judge(results(**PAPER | lists))
+    assert "attention on the person" in {claim.part for claim in found if claim.dataset == "mpii"}
+    elsewhere = [claim for claim in found if claim.dataset == "lspet"]
+    assert "the same on LSPET, attention on the person" in {claim.part for claim in elsewhere}
+    assert not any("MPII" in claim.part for claim in elsewhere)
+
+
 def test_claims_csv_has_a_line_for_each_part(results):
     found = claims.judge(results(**PAPER))
     rows = list(csv.DictReader(io.StringIO(claims.to_csv(found))))
@@ -293,6 +303,34 @@ def test_unequal_runs_are_not_compared(tmp_path, results, part, key, value, word
     assert gain.verdict == "not comparable" and words in gain.note
     assert gain.difference is None and gain.low is None and gain.would_be is None and gain.p is None
     assert _by(found, 3).verdict != "not comparable" and _by(found, 6).verdict == "not comparable"
+    # Numbers of each side's own stay, differences do not.
+    assert gain.measured_text and gain.measured > gain.against
+    for refused in (_by(found, 6), _by(found, 14, "others near, mean")):
+        assert refused.verdict == "not comparable" and words in refused.note
+        assert (refused.measured_text, refused.measured, refused.against) == ("", None, None)
+
+
+# A gain, on new images, and on these; from one seed nothing is known of these.
+GAIN = r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]"
+BOTH = GAIN[:-2] + r"; on these [+-]\d+\.\d\d, [+-]\d+\.\d\d\]"
+
+
+def test_gains_that_are_listed_have_both_their_intervals(results):
+    found = claims.judge(results(source="official", full_size=True, **JUDGED))
+    listed = _by(found, 4, "ground truth").measured_text
+    names = ("AP", "AP50", "AP75", "APM", "APL", "AR")
+    assert re.fullmatch(", ".join(f"{name} {BOTH}" for name in names), listed)
+    ap, apm = _by(found, 3, "AP, ground truth"), _by(found, 3, "APM, ground truth")
+    for gain in (ap, apm):
+        said = f"{gain.difference:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}; on these "
+        assert said + f"{gain.low_these_images:+.2f}, {gain.high_these_images:+.2f}]" in listed
+    for part in ("others near, mean", "clutter, AP"):
+        assert re.fullmatch(
+            f"{BOTH} on \\d+ images against {BOTH} on \\d+", _by(found, 14, part).measured_text
+        )
+    assert re.fullmatch(f"{BOTH} against {BOTH}", _by(found, 6).measured_text)
+    one = claims.judge(results(source="official", full_size=True, **PAPER))
+    assert re.fullmatch(f"{GAIN} against {GAIN}", _by(one, 6).measured_text)
 
 
 def test_a_handful_of_missing_people_is_a_note(tmp_path, results):
@@ -314,6 +352,27 @@ def test_designs_that_were_not_trained_leave_the_claim_of_the_best_open(results)
     assert _by(some, 10).would_be is not None and _by(some, 10).difference is not None
     every = claims.judge(results(source="official", full_size=True, **lists | {"ablations": designs}))
     assert _by(every, 10).would_be is None and _by(every, 10).verdict in ("supported", "inconclusive")
+
+
+def test_from_too_few_seeds_not_even_the_would_be_verdict_goes_without_a_design(results):
+    lists = PAPER | {"datasets": ["mpii"], "radius_only": [], "seeds": [0, 1], "ablations": ["no_attention"]}
+    best = _by(claims.judge(results(source="official", full_size=True, **lists)), 10)
+    assert best.words == "preliminary: not measured" and best.difference is not None
+    assert "add `every_module` and `stage_input` to `ablations`" in best.note
+
+
+def test_a_design_that_the_guided_network_itself_has_cannot_be_beaten(results):
+    small = {
+        "guided": "sg_hrnet_small", "baselines": ["hrnet_small"], "input__size": [128, 96], "heatmap__sigma": 1,
+        "radius": 2.5, "radii": [1.5, 2.5, 4.5], "model__pretrained": "none",
+        "datasets": ["lspet"], "radius_sweep": ["lspet"], "radius_only": [], "ablation_datasets": ["lspet"],
+    }  # fmt: skip
+    for ablations in (["no_attention", "stage_input"], ["no_seg_loss"]):
+        lists = JUDGED | small | {"ablations": ablations}
+        found = claims.judge(results(source="official", full_size=True, **lists))
+        best = next(claim for claim in found if (claim.number, claim.dataset) == (10, "lspet"))
+        assert best.verdict == "not measured", ablations
+        assert "`every_module` is the guided network itself with these parameters" in best.note
 
 
 def test_the_gain_is_split_into_its_steps(results):

@@ -15,8 +15,8 @@ MPII = JUDGED | {"datasets": ["mpii"], "radius_only": [], "ablations": ["no_seg_
 def changed(tmp_path, results):
     """Function of a change to each run's history, or its samples -> the claims by (number, part)."""
 
-    def judge(history=None, samples=None, **changes):
-        made = results(tmp_path, source="official", full_size=True, **MPII | changes)
+    def judge(history=None, samples=None, full_size=True, **changes):
+        made = results(tmp_path, source="official", full_size=full_size, **MPII | changes)
         for folder in sorted((tmp_path / "results" / "mpii").iterdir()):
             if history:
                 path = folder / "history.csv"
@@ -53,10 +53,37 @@ def test_faster_is_the_share_of_training_until_90_percent_of_its_own_final_iou(c
     assert claim.low < claim.difference < claim.high and 0 < claim.p < 0.025
 
 
+def test_equal_differences_of_validations_apart_are_not_certain_beyond_their_distance(changed):
+    def history(name, rows):
+        rows.epoch -= 1
+        if name.startswith(("sg_hrnet", "no_seg_loss")):
+            # There at the second of six validations, or the fourth, from every seed.
+            there = 2 if name.startswith("sg_hrnet") else 4
+            ious = np.where(np.arange(1, 7) < there, 0.2, 0.8)
+            rows.loc[rows.kind == "epoch", "iou_1":"iou_4"] = np.outer(ious, np.ones(4))
+
+    claim = changed(history)[12, "faster"]
+    assert claim.difference == pytest.approx(100 / 3) and claim.verdict == "supported"
+    # Both sides are rounded to the three epochs of 210 between validations; t of two degrees of freedom.
+    reach = 4.303 * np.sqrt(2 * (100 * 3 / 210) ** 2 / 12 / 3)
+    assert claim.low == pytest.approx(100 / 3 - reach, abs=0.01)
+    assert 0 < claim.p < claim.p_holm
+
+
 def test_maps_that_learn_nothing_are_not_fast(changed):
     def history(name, rows):
         if name.startswith("no_seg_loss"):
             rows.loc[rows.kind == "epoch", "iou_1":"iou_4"] = 0.05
+
+    claim = changed(history)[12, "faster"]
+    assert claim.verdict == "inconclusive" and "no map ends better" in claim.note
+
+
+def test_a_map_of_ones_is_none_whatever_its_last_digit(changed):
+    def history(name, rows):
+        if name.startswith("no_seg_loss"):
+            # Foreground of the validation maps, as a history rounds it.
+            rows.loc[rows.kind == "epoch", "iou_1":"iou_4"] = 0.1000001
 
     claim = changed(history)[12, "faster"]
     assert claim.verdict == "inconclusive" and "no map ends better" in claim.note
@@ -86,22 +113,38 @@ def test_joints_are_judged_one_by_one(changed):
     assert knee.reported_text == "-0.3" and knee.verdict == "contradicted"
 
 
+def swap_ankles(arrays):
+    """In every other person both ankles lie at each other's label."""
+    half = np.arange(60) % 2 == 0
+    arrays["label_mirror_distance"] = np.full_like(arrays["label_distance"], np.nan)
+    for side in (0, 5):
+        arrays["label_distance"][:, side] = np.where(half, 5, 0.1)
+        arrays["label_mirror_distance"][:, side] = np.where(half, 0.1, 5)
+
+
 def test_a_joint_that_either_side_did_not_learn_has_no_verdict(changed):
     def samples(name, arrays):
-        # In every other person both ankles of the backbone lie at each other's label.
-        ankles, half = [0, 5], np.arange(60) % 2 == 0
         if name == "hrnet_w32-s1":
-            arrays["label_mirror_distance"] = np.full_like(arrays["label_distance"], np.nan)
-            for side in ankles:
-                arrays["label_distance"][:, side] = np.where(half, 5, 0.1)
-                arrays["label_mirror_distance"][:, side] = np.where(half, 0.1, 5)
+            swap_ankles(arrays)
 
     found = changed(samples=samples)
     ankle, knee, mean = found[13, "Ankle"], found[13, "Knee"], found[1, "mean PCKh@0.5"]
     assert ankle.verdict == "not comparable" and ankle.difference is None and ankle.p_holm is None
+    # No number of seeds makes it comparable.
+    assert ankle.need is None
     assert "Not learned: Ankle of HRNet-W32." in ankle.note
     assert knee.verdict == "contradicted" and "Not learned" not in knee.note
     assert mean.verdict == "supported" and "not learned counts in this mean: Ankle of HRNet-W32." in mean.note
+
+
+def test_on_data_that_judges_nothing_a_joint_not_learned_is_not_testable_first(changed):
+    def samples(name, arrays):
+        if name.startswith("hrnet"):
+            swap_ankles(arrays)
+
+    ankle = changed(samples=samples, full_size=False)[13, "Ankle"]
+    assert (ankle.verdict, ankle.would_be) == ("not testable with this data", "not comparable")
+    assert "Not learned: Ankle of HRNet-W32." in ankle.note
 
 
 def test_the_gain_where_others_are_near_is_held_against_that_elsewhere(changed):

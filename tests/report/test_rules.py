@@ -103,3 +103,20 @@ def test_holms_p_values_are_those_of_a_worked_example():
     # Holm 1979, as in R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm"): 0.03 0.06 0.06 0.02.
     assert rules.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert rules.holm([0.9, 0.6]) == [1.0, 1.0] and rules.holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        (["no gain", "no gain"], "no gain"),
+        (["no gain", "supported"], "contradicted"),
+        (["no gain", "smaller than claimed", "inconclusive"], "contradicted"),
+        (["no gain", "inconclusive"], "inconclusive"),
+        (["no gain", "not measured"], "not measured"),
+        (["contradicted", "inconclusive", "not measured"], "contradicted"),
+        (["supported", "smaller than claimed"], "smaller than claimed"),
+        (["supported", "inconclusive", "preliminary"], "preliminary"),
+    ],
+)
+def test_a_part_without_a_gain_fails_only_beside_one_that_has_one(parts, verdict):
+    assert rules.together([rules.Verdict(part) for part in parts]) == verdict

@@ -1,21 +1,14 @@
 """Claims about accuracy: gains over other networks, and the best radius."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.datasets import DATASETS
 from pipeline.report import paper
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import (
-    Claim,
-    absent,
-    judged,
-    refused,
-    without_ablation,
-    without_detections,
-    without_sweep,
-)
+from pipeline.report.claims.claim import Claim, judged, judged_on_gains, refused
+from pipeline.report.claims.missing import absent, without_ablation, without_detections, without_sweep
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
@@ -86,7 +79,7 @@ def only_not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
         "points.",
         f"Contradicted: one of the others behind for certain, or {' or '.join(named)} ahead.",
     )
-    return [judged(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
+    return [judged_on_gains(results, claim, pair, rules.of_only_not_ahead(gains, named, margin))]
 
 
 def not_ahead(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -133,10 +126,10 @@ def larger_gain(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [without_detections(claim, pair[0])]
     ours, theirs = a[part.metric] - b[part.metric], c[metric.main] - d[metric.main]
     reported = (claim.reported or 0) - (claim.reported_against or 0)
-    claim = claim.compared(ours, theirs, reported, f"{ours.value:+.2f} against {theirs.value:+.2f}")
+    claim = claim.compared(ours, theirs, reported, f"{ours.in_words} against {theirs.in_words}")
     claim = claim.noted("Points of two different metrics.")
     verdict = rules.of_ranking([_interval(claim)], results.params.report.margin)
-    return [judged(results, claim, (*pair, *than), verdict)]
+    return [judged_on_gains(results, claim, (*pair, *than), verdict)]
 
 
 def best_radius(results: Results, part: Part, claim: Claim) -> list[Claim]:
@@ -165,7 +158,12 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     guided = results.guided(claim.dataset)
     if guided is None:
         return [absent(claim)]
-    names = [name for name in part.ablations if not results.params.is_guided_itself(name)]
+    itself = [name for name in part.ablations if results.params.is_guided_itself(name)]
+    names = [name for name in part.ablations if name not in itself]
+    if itself:
+        claim = claim.noted(
+            f"{_quoted(itself)} is the guided network itself with these parameters: neither is ahead."
+        )
     groups = {name: results.ablation(claim.dataset, name) for name in names}
     others = {name: group for name, group in groups.items() if group is not None}
     if not others:
@@ -176,15 +174,18 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
     margin = results.params.report.margin
     claim, verdict = _ahead_of_all(claim, ours, list(theirs.values()), [margin] * len(theirs), text, margin)
     claim = judged(results, claim, (guided, *others.values()), verdict)
-    left = [f"`{name}`" for name in names if name not in others]
-    if same := [f"`{name}`" for name in part.ablations if name not in names]:
-        claim = claim.noted(f"{' and '.join(same)} is the guided network itself with these parameters.")
-    if left and (claim.would_be or claim.verdict) in _OF_ALL:
-        note = f"It takes all the designs that the claim speaks of: add {' and '.join(left)} to `ablations`."
-        if claim.would_be:
-            return [replace(claim, would_be=rules.Verdict.NOT_MEASURED).noted(note)]
-        return [claim.withheld(rules.Verdict.NOT_MEASURED, note)]
-    return [claim.noted(f"Without {' and '.join(left)}, which `ablations` does not name.") if left else claim]
+    left = [name for name in names if name not in others]
+    if (claim.would_be or claim.verdict) not in _OF_ALL or not (left or itself):
+        return [claim.noted(f"Without {_quoted(left)}, which `ablations` does not name.") if left else claim]
+    note = "It takes all the designs that the claim speaks of"
+    claim = claim.noted(f"{note}: add {_quoted(left)} to `ablations`." if left else f"{note}.")
+    if claim.would_be:
+        return [replace(claim, would_be=rules.Verdict.NOT_MEASURED)]
+    return [claim.withheld(rules.Verdict.NOT_MEASURED)]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def _ahead_of_all(
@@ -222,8 +223,7 @@ def _interval(claim: Claim) -> rules.Interval:
 
 
 def _listed(differences: Mapping[str, Estimate]) -> str:
-    known = [f"{name} {each.in_words}" for name, each in differences.items() if not math.isnan(each.value)]
-    nobody = [
-        f"{name}: nobody to measure it on" for name, each in differences.items() if math.isnan(each.value)
-    ]
+    values = {name: gain for name, gain in differences.items() if not math.isnan(gain.value)}
+    known = [f"{name} {gain.in_words}" for name, gain in values.items()]
+    nobody = [f"{name}: nobody to measure it on" for name in differences if name not in values]
     return ", ".join(known + nobody)

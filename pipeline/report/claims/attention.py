@@ -7,20 +7,16 @@ from statistics import mean
 from pipeline.datasets import DATASETS
 from pipeline.report import attention
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import (
-    Claim,
-    absent,
-    judged,
-    judged_over_seeds,
-    without_ablation,
-    without_detections,
-)
+from pipeline.report.claims.claim import Claim, judged, judged_on_gains, judged_over_seeds
+from pipeline.report.claims.missing import absent, without_ablation, without_detections
 from pipeline.report.claims.power import Evidence
 from pipeline.report.paper import Part
 from pipeline.report.results import Group, Results
 
 # Of its own final value.
 _REACHED = 0.9
+# Of an IoU: by less a map is one of ones, whose IoU a history has to seven digits.
+_ROUNDED = 1e-4
 _IOUS = ("iou_1", "iou_2", "iou_3", "iou_4")
 _FASTER = (
     "Faster: the share of training after which the IoU of a map reaches 90% of its own final value, as far as "
@@ -108,7 +104,7 @@ def larger_gain_among(results: Results, part: Part, claim: Claim) -> list[Claim]
         p=more.p_above(),
         evidence=(Evidence(more.replicates, margin),),
     )
-    return [judged(results, claim, pair, rules.of_ranking([(more.low, more.high)], margin))]
+    return [judged_on_gains(results, claim, pair, rules.of_ranking([(more.low, more.high)], margin))]
 
 
 def _pair(results: Results, part: Part, claim: Claim) -> tuple[Group, Group] | Claim:
@@ -133,7 +129,9 @@ def _shares(group: Group) -> list[float] | None:
         finished, length = validated.epoch.to_numpy() + 1, int(history.epoch.max()) + 1
         ious = [validated[name].to_numpy(float) for name in _IOUS]
         reached = [
-            100 * finished[(iou >= _REACHED * iou[-1]).argmax()] / length for iou in ious if iou[-1] > ones
+            100 * finished[(iou >= _REACHED * iou[-1]).argmax()] / length
+            for iou in ious
+            if iou[-1] > ones + _ROUNDED
         ]
         shares.append(float(mean(reached)) if reached else math.nan)
     return shares

@@ -17,7 +17,6 @@ from pipeline.report.claims.protocol import departures, freedoms
 from pipeline.report.claims.rules import Verdict
 from pipeline.report.paper import Part
 from pipeline.report.results import Estimate, Group, Results
-from pipeline.report.tables import sweeps
 from pipeline.report.tables.rows import data_name, words
 
 
@@ -117,9 +116,9 @@ class Claim:
         return need(self.evidence)
 
     @property
-    def trainings(self) -> int:
-        """How many configurations it compares, each of which a further seed trains once."""
-        return len(self.runs.split()) // self.seeds if self.seeds else 0
+    def configurations(self) -> list[str]:
+        """What it compares, as DATASET/CONFIGURATION, each of which a further seed trains once."""
+        return list(dict.fromkeys(run.rpartition("-s")[0] for run in self.runs.split()))
 
     @property
     def note(self) -> str:
@@ -234,9 +233,18 @@ def refused(claim: Claim, reason: str) -> Claim:
         low_these_images=None,
         high_these_images=None,
         p=None,
+        evidence=(),
     ).noted(reason)
     # Data that no claim can be judged by is the more basic reason.
     return without.withheld(Verdict.NO_DATA) if claim.verdict is Verdict.NO_DATA else without
+
+
+def judged_on_gains(results: Results, claim: Claim, groups: Sequence[Group], verdict: Verdict) -> Claim:
+    """As `judged`, of a claim whose own numbers are gains: with runs that are not alike none of them stays."""
+    claim = judged(results, claim, groups, verdict)
+    if Verdict.NOT_COMPARABLE in (claim.verdict, claim.would_be):
+        return replace(claim, measured=None, against=None, measured_text="")
+    return claim
 
 
 def _fewer(groups: Sequence[Group]) -> list[str]:
@@ -280,35 +288,3 @@ def _over_seeds_alone(value: float, student: bootstrap.Student, count: int) -> E
     """Of a difference that no image is known of, taken to be as large as measured."""
     seeds = {"difference": bootstrap.Seeds(1.0, count, student.error**2 * count, 0.0)}
     return Evidence(bootstrap.Replicates(np.zeros(1), seeds), value, measured=True)
-
-
-def absent(claim: Claim, dataset: str | None = None) -> Claim:
-    """Not measured, since the parameters leave out the dataset."""
-    name = dataset or claim.dataset
-    lists = "radius_sweep" if sweeps(name) else "radius_only"
-    return claim.noted(f"Needs {DATASETS[name].TITLE}: add `{name}` to `datasets` and `{lists}`.")
-
-
-def without_detections(claim: Claim, group: Group) -> Claim:
-    note = "Detected boxes are not available: name the detector's file in `evaluate.detections`."
-    return _unmeasured(claim, group, note)
-
-
-def without_sweep(claim: Claim, group: Group) -> Claim:
-    note = f"Needs further runs: move `{claim.dataset}` from `radius_only` to `radius_sweep`."
-    return _unmeasured(claim, group, note)
-
-
-def without_ablation(
-    results: Results, claim: Claim, group: Group, names: Sequence[str], joined: str = " or "
-) -> Claim:
-    added = f"add {joined.join(f'`{name}`' for name in names)} to `ablations`"
-    if claim.dataset not in results.params.ablation_datasets:
-        added += f" and `{claim.dataset}` to `ablation_datasets`"
-    return _unmeasured(claim, group, f"Needs a run to compare with: {added}.")
-
-
-def _unmeasured(claim: Claim, group: Group, note: str) -> Claim:
-    # With demo or mirror data the parameter that is missing would not make the claim testable.
-    verdict = Verdict.NOT_MEASURED if group.full_size else Verdict.NO_DATA
-    return replace(claim, verdict=verdict, data=data_name(group)).noted(note)

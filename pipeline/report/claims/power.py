@@ -43,7 +43,7 @@ class Need:
 
 
 def need(evidence: Sequence[Evidence]) -> Need | None:
-    """What all differences need together: that of the most demanding one. None without any that is known."""
+    """What all differences need to be above zero together. None without any that is known."""
     parts = [_Parts.of(each) for each in evidence if each.effect > 0]
     if not parts or any(math.isnan(part.images) for part in parts):
         return None

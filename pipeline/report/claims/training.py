@@ -6,7 +6,8 @@ from statistics import mean, median
 import numpy as np
 
 from pipeline.report.claims import rules
-from pipeline.report.claims.claim import Claim, absent, judged, judged_over_seeds, without_ablation
+from pipeline.report.claims.claim import Claim, judged, judged_over_seeds
+from pipeline.report.claims.missing import absent, without_ablation
 from pipeline.report.paper import Part
 from pipeline.report.results import Group, Results
 
