@@ -1,13 +1,20 @@
 """People, maps and heatmaps drawn on crops, and crops laid out on a sheet."""
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from pipeline.arrays import Array
 from pipeline.keypoints import Keypoints
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
 # Left limbs, right limbs, limbs of neither side; RGB, told apart in grey as well.
 LEFT, RIGHT, MIDDLE = (255, 176, 0), (0, 114, 255), (240, 240, 240)
+# Of a figure's width: far below a pixel, far above the layout's noise.
+_DIGITS = 9
 
 
 def skeleton(image: Array, joints_xy: Array, shown: Array, keypoints: Keypoints, thickness: int = 1) -> Array:
@@ -20,6 +27,25 @@ def skeleton(image: Array, joints_xy: Array, shown: Array, keypoints: Keypoints,
     for joint in np.flatnonzero(shown).tolist():
         cv2.circle(drawn, points[joint], thickness + 1, _colour(keypoints, joint, joint), -1, cv2.LINE_AA)
     return drawn
+
+
+def settle(figure: "Figure", dpi: int) -> None:
+    """Lay a figure out for good, at the dots per inch that it is saved with, so that equal figures give equal bytes.
+
+    Constrained layout solves in an order of addresses: its last bits differ from one time to the next, and where a
+    pixel's edge lies between them, so do pictures.
+    """
+    figure.set_dpi(dpi)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    parts: list[Figure | SubFigure] = [figure]
+    for part in parts:
+        for inner in part.subfigs:
+            box = inner.bbox_relative
+            box.p0, box.p1 = np.round(box.p0, _DIGITS), np.round(box.p1, _DIGITS)
+            parts.append(inner)
+    for axes in figure.get_axes():
+        axes.set_position(np.round(axes.get_position(original=True).bounds, _DIGITS).tolist())
 
 
 def _colour(keypoints: Keypoints, a: int, b: int) -> tuple[int, int, int]:

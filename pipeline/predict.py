@@ -126,6 +126,7 @@ def picture(image: Array, box: Array, prediction: dict[str, Array], dataset: str
             title = next(iter(panels))
             axes.imshow(panels.pop(title))
             axes.set_title(title, fontsize=10)
+    drawing.settle(figure, dpi=150)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)
     return file.getvalue()

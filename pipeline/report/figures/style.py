@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline import drawing
 from pipeline.metrics import Array
 from pipeline.report.results import Estimate, Group
 from pipeline.report.tables.rows import data_name, method
@@ -74,6 +75,8 @@ class Sketch:
     def save(self, folder: Path) -> Path:
         import matplotlib.pyplot as plt
 
+        # SVG's points are 72 an inch.
+        drawing.settle(self.figure, 150 if self.picture else 72)
         path = folder / f"{self.name}.{'png' if self.picture else 'svg'}"
         if self.picture:
             self.figure.savefig(path, dpi=150, metadata={"Software": None}, facecolor="white")
