@@ -116,6 +116,7 @@ class Split:
     sizes: height and width, as labelled, of every image that is read later; None where labels do not tell.
     evaluation: images and annotations in COCO's format for pycocotools; image_ids: its images' ids by their names.
     clusters: by image id a number that images of one origin share, such as a video; None where images are apart.
+    bystanders: by image id the labelled joints [x, y], image_xy, of people who are in the images and not in the table.
     """
 
     people: People
@@ -124,6 +125,7 @@ class Split:
     evaluation: dict[str, Any] | None = None
     image_ids: dict[str, int] | None = None
     clusters: dict[int, int] | None = None
+    bystanders: dict[int, list[list[float]]] | None = None
 
 
 def table(dataset: str, split: str, names: Sequence[str], **columns: ArrayLike) -> People:

@@ -103,7 +103,7 @@ def evaluate(*arguments: str) -> None:
         (out / name).write_bytes(data)
     rows = pictures.hardest(people)
     shown = test.examples(people.select(rows), images, None if maps is None else maps[rows])
-    of_maps = score.of_maps(people, predictions, record.used.input.size)
+    of_maps = score.of_maps(people, predictions, record.used.input.size, people_folder)
     samples = score.samples(scored, of_maps) | bootstrap.clusters(people_folder)
     np.savez_compressed(out / "samples.npz", **samples)  # type: ignore[arg-type]
     np.savez_compressed(out / "examples.npz", **shown)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline import paths
 from pipeline.datasets import DATASETS, sources
 from pipeline.datasets.store import ImageStore, StoreError
 from pipeline.images import image_size
@@ -31,7 +32,8 @@ def prepare(dataset: str, data: Data, input_size: tuple[int, int], root: Path, o
     labels = sources.open_labels(dataset, data, root)
     splits = DATASETS[dataset].people(labels, input_size)
     images = sources.open_images(dataset, data, root)
-    out.mkdir(parents=True, exist_ok=True)
+    # No file of another source or of other lists stays beside these.
+    paths.emptied(out)
     rows: dict[str, dict[str, Any]] = {}
     for (split, parsed), known in zip(splits.items(), DATASETS[dataset].PEOPLE, strict=True):
         people, bad = _without_bad_images(dataset, split, parsed, images, data.on_bad_image)
@@ -44,6 +46,8 @@ def prepare(dataset: str, data: Data, input_size: tuple[int, int], root: Path, o
             _write(out / f"{split}_annotations.json", _without(parsed, bad), indent=None)
         if parsed.clusters:
             _write(out / f"{split}_clusters.json", parsed.clusters, indent=None)
+        if parsed.bystanders:
+            _write(out / f"{split}_bystanders.json", parsed.bystanders, indent=None)
         rows[split] = _summary(people, known, parsed, bad)
     return _summarised(dataset, data, rows, out)
 
@@ -54,7 +58,8 @@ def of_labels_alone(dataset: str, data: Data, root: Path, out: Path) -> dict[str
     parsed = sources.source(dataset, labels_only=True).people(labels, (0, 0))["val"]
     if len(parsed.people) == 0:
         raise ValueError(f"{dataset}: no person of the val split has a label")
-    out.mkdir(parents=True, exist_ok=True)
+    # No file of another source or of other lists stays beside these.
+    paths.emptied(out)
     parsed.people.save(out / "val.npz")
     rows = {"val": _summary(parsed.people, DATASETS[dataset].PEOPLE[1], parsed, {})}
     print(f"{dataset}: labels alone, without images; predictions made elsewhere are measured on them")

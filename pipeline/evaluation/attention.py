@@ -1,7 +1,9 @@
 """How well a network's maps find the joints wherever the gate is cut, and what lies around the person."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Self
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline import files
 from pipeline.arrays import Array
 from pipeline.codec import crop
 from pipeline.people import People
@@ -118,13 +121,24 @@ def best_thresholds(logits_NMhw: Array, truth_Nhw: Array) -> Array:
     return np.array(found)
 
 
-def others_near(people: People, size: tuple[int, int]) -> Array:
-    """Whether another labelled person of the image has a joint in one's own crop, (N,) bool; size of the crops."""
+def bystanders(folder: Path) -> dict[int, Array]:
+    """By image id the labelled joints (P, 2), image_xy, of validation people who are in no table; folder: that of the
+    stage `prepare`."""
+    path = folder / "val_bystanders.json"
+    points = files.read_json(path) if path.is_file() else {}
+    return {int(image_id): np.array(each, float).reshape(-1, 2) for image_id, each in points.items()}
+
+
+def others_near(people: People, size: tuple[int, int], beside: Mapping[int, Array]) -> Array:
+    """Whether another labelled person of the image has a joint in one's own crop, (N,) bool; size of the crops;
+    beside: joints of people who are not in the table, see `bystanders`."""
     matrices, near = crop.affine(people.center, people.scale, size), np.zeros(len(people), bool)
-    for image_id in np.unique(people.image_id):
+    for image_id in np.unique(people.image_id).tolist():
         rows = np.flatnonzero(people.image_id == image_id)
-        for row in rows if len(rows) > 1 else ():
+        points_P2 = beside.get(image_id, np.zeros((0, 2)))
+        for row in rows if len(rows) > 1 or len(points_P2) else ():
             others = rows[rows != row]
-            xy = crop.transform(people.joints[others][people.labelled[others]][None], matrices[row][None])[0]
+            others_P2 = np.concatenate([people.joints[others][people.labelled[others]], points_P2])
+            xy = crop.transform(others_P2[None], matrices[row][None])[0]
             near[row] = ((xy >= 0) & (xy < size[::-1])).all(-1).any()
     return near

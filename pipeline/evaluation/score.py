@@ -52,16 +52,19 @@ def samples(scored: dict[str, Scored], maps: dict[str, Array]) -> dict[str, Arra
     return arrays | {f"map_{name}": array for name, array in maps.items()}
 
 
-def of_maps(people: People, predictions: Predictions, size: tuple[int, int]) -> dict[str, Array]:
+def of_maps(
+    people: People, predictions: Predictions, size: tuple[int, int], folder: Path
+) -> dict[str, Array]:
     """What was measured of the maps of N people in crops of a size, and of what is around them: image_id (N,), iou
-    (N, 4) and the rest of `Attention`, others (N,) whether another person is near. Empty without maps."""
+    (N, 4) and the rest of `Attention`, others (N,) whether another person is near. Empty without maps. folder: that of
+    the stage `prepare`."""
     if predictions.map_iou is None:
         return {}
     arrays: dict[str, Array] = {"image_id": people.image_id, "iou": predictions.map_iou.astype(np.float32)}
     if predictions.attention is not None:
         found = predictions.attention
         arrays |= {f.name: getattr(found, f.name).astype(np.float32) for f in fields(found)}
-    return arrays | {"others": attention.others_near(people, size)}
+    return arrays | {"others": attention.others_near(people, size, attention.bystanders(folder))}
 
 
 def columns(dataset: str, scored: dict[str, Scored]) -> dict[str, dict[str, float | None] | None]:

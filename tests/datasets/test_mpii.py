@@ -95,6 +95,13 @@ def test_an_image_with_a_validation_person_gives_no_training_person():
     assert splits["val"].people.person_id.tolist() == [1002]
     assert splits["train"].people.person_id.tolist() == [2001]
     assert splits["train"].dropped == {"in an image of the validation split": 1}
+    # But whoever stands beside is known to be there.
+    joints = [[x - 1.0, y - 1.0] for x, y, *_ in JOINTS.values()]
+    assert sorted(splits["val"].bystanders[1]) == sorted(joints) and not splits["train"].bystanders
+    alone = parse([images[0], images[1], ("c.jpg", 1, [mpii_person(JOINTS), mpii_person({})])], [(3, 1)])
+    assert alone["val"].bystanders == {}
+    odd = parse([images[1], ("c.jpg", 1, [mpii_person({99: (1, 2, 1)}), mpii_person(JOINTS)])], [(2, 2)])
+    assert odd["val"].bystanders == {} and len(odd["val"].people) == 1
 
 
 def test_people_left_out_are_counted_by_reason():

@@ -1,5 +1,6 @@
 """What is measured of attention maps: independent of the gate's cut, on the person and beside."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -90,11 +91,22 @@ def test_clutter_is_beside_the_person_and_inside_the_image():
 def test_another_person_is_near_if_one_of_their_joints_is_in_the_crop(spotted):  # noqa: F811
     people, _ = spotted
     apart = replace(people, image_id=np.arange(8))
-    assert not attention.others_near(apart, INPUT).any()
+    assert not attention.others_near(apart, INPUT, {}).any()
     together = replace(people, image_id=np.array([0, 0, *range(2, 8)]))
-    assert attention.others_near(together, INPUT).tolist() == [True, True] + [False] * 6
+    assert attention.others_near(together, INPUT, {}).tolist() == [True, True] + [False] * 6
     unlabelled = replace(together, labelled=people.labelled & (np.arange(8) != 1)[:, None])
-    assert attention.others_near(unlabelled, INPUT).tolist() == [False, True] + [False] * 6
+    assert attention.others_near(unlabelled, INPUT, {}).tolist() == [False, True] + [False] * 6
+
+
+def test_people_whom_the_metric_does_not_count_are_near_too(spotted, tmp_path):  # noqa: F811
+    people, _ = spotted
+    apart = replace(people, image_id=np.arange(8))
+    assert attention.bystanders(tmp_path) == {}
+    far, inside = apart.center[2] + 1e5, apart.center[5] + 1
+    beside = {"2": [far.tolist()], "5": [far.tolist(), inside.tolist()], "99": [far.tolist()]}
+    (tmp_path / "val_bystanders.json").write_text(json.dumps(beside))
+    found = attention.others_near(apart, INPUT, attention.bystanders(tmp_path))
+    assert found.tolist() == [row == 5 for row in range(8)]
 
 
 def test_a_look_leaves_predictions_and_iou_as_they_are(spotted):  # noqa: F811

@@ -79,13 +79,15 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
     """The tables of both splits; raises LabelError for what is not MPII's.
 
     The crop is HRNet's, whatever the input's shape: a square scale, whose width the crop takes. `box` is the
-    label's square of 200 * scale pixels around the shifted centre, without padding.
+    label's square of 200 * scale pixels around the shifted centre, without padding. In the images of the validation
+    split are also people whom it leaves out, for standing close to others: what is near somebody depends on them.
     """
     release = _release(labels)
     pairs = _validation(labels, len(release["annolist"]))
     val_images = {image for image, _ in pairs}
     columns: dict[str, list[tuple[Any, ...]]] = {"train": [], "val": []}
     dropped: dict[str, Counter[str]] = {"train": Counter(), "val": Counter()}
+    bystanders: dict[int, list[list[float]]] = {}
     seen = set()
     for index, annotation in enumerate(release["annolist"]):
         image_id = index + 1
@@ -96,28 +98,35 @@ def people(labels: ImageStore, input_size: tuple[int, int]) -> dict[str, Split]:
         rects = np.asarray(annotation["annorect"])
         fields = rects.dtype.names or ()
         for person, rect in enumerate(rects.ravel() if fields else ()):
+            where = f"person {person + 1} of image {image_id} in {RELEASE}"
             if in_val and (image_id, person + 1) not in pairs:
                 dropped["train"]["in an image of the validation split"] += 1
+                bystanders.setdefault(image_id, []).extend(_bystander(rect, fields, where))
                 continue
             seen.add((image_id, person + 1))
             split = "val" if in_val else "train"
-            where = f"person {person + 1} of image {image_id} in {RELEASE}"
             joints, labelled, visible = _joints(rect, fields, where)
             center, scale = _place(rect, fields, where)
             if not labelled.any():
                 dropped[split]["no joints"] += 1
             elif center is None:
                 dropped[split]["no position or scale"] += 1
+                bystanders.setdefault(image_id, []).extend(joints[labelled].tolist())
             else:
                 row = (name, image_id, image_id * 1000 + person + 1, center, scale, joints, labelled, visible)
                 columns[split].append((*row, _head_size(rect, fields, where)))
     if absent := pairs - seen:
         image, person = min(absent)
         raise LabelError(f"{VALIDATION} names person {person} of image {image}, whom {RELEASE} does not have")
-    clusters = {"train": None, "val": _videos(release["annolist"], sorted(val_images))}
+    videos = _videos(release["annolist"], sorted(val_images))
     return {
-        split: Split(_table(split, rows), dict(dropped[split]), clusters=clusters[split])
-        for split, rows in columns.items()
+        "train": Split(_table("train", columns["train"]), dict(dropped["train"])),
+        "val": Split(
+            _table("val", columns["val"]),
+            dict(dropped["val"]),
+            clusters=videos,
+            bystanders={i: points for i, points in bystanders.items() if points and i in val_images},
+        ),
     }
 
 
@@ -285,6 +294,17 @@ def _joints(rect: Any, fields: tuple[str, ...], where: str) -> tuple[Array, Arra
             raise LabelError(f"{where} has is_visible {shown:g} of {name}, which is neither 0 nor 1")
         visible[joint] = shown == 1
     return joints, labelled, visible
+
+
+def _bystander(rect: Any, fields: tuple[str, ...], where: str) -> list[list[float]]:
+    """The labelled joints of somebody whom no table has; none where the label is no proper one, on which nothing else
+    depends."""
+    try:
+        joints, labelled, _ = _joints(rect, fields, where)
+    except LabelError:
+        return []
+    found: list[list[float]] = joints[labelled].tolist()
+    return found
 
 
 def _place(rect: Any, fields: tuple[str, ...], where: str) -> tuple[tuple[float, float] | None, float]:
