@@ -158,20 +158,23 @@ class Student:
         """A value at seeds' mean; by_images: the variance that the images leave, without the seeds' own.
 
         Degrees of freedom are Satterthwaite's of the seeds' variance, divided by its share of the whole. His formula
-        for the whole would divide by that share's square: too sure where one model's few seeds happen to agree.
+        for the whole would divide by that share's square: too sure where one model's few seeds happen to agree. Where
+        models have different numbers of seeds they are those of the fewest. A model with one seed takes the mean
+        variance of the others, and so brings none of its own.
         """
-        several = [s for s in seeds if s.count > 1]
-        typical = float(np.mean([s.variance for s in several])), sum(s.count - 1 for s in several)
-        by_seeds = uncertainty = 0.0
-        for s in seeds:
-            variance, freedom = (s.variance, s.count - 1) if s.count > 1 else typical
-            share = s.factor**2 / s.count * variance
-            by_seeds += share
-            uncertainty += share**2 / freedom
+        several = [s for s in seeds if s.count > 1 and s.factor]
+        borrowed = sum(s.factor**2 for s in seeds if s.count == 1) / len(several)
+        shares = [(s.factor**2 / s.count + borrowed) * s.variance for s in several]
+        by_seeds, fewest = sum(shares), min(s.count for s in several)
         error = math.sqrt(by_images + by_seeds)
-        if uncertainty == 0:
+        if by_seeds == 0:
             return cls(center, error, math.inf)
-        return cls(center, error, float(max(math.floor(by_seeds * error**2 / uncertainty), 1)))
+        if fewest == max(s.count for s in several):
+            freedom = by_seeds**2 / sum(share**2 / (fewest - 1) for share in shares)
+        else:
+            freedom = fewest - 1.0
+        # A rounding error below a whole number is no degree of freedom less.
+        return cls(center, error, float(max(math.floor(freedom * error**2 / by_seeds + 1e-9), 1)))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         from scipy.stats import t
@@ -195,7 +198,7 @@ def _known(draws: np.ndarray) -> np.ndarray:
 
 def _student(replicates: Replicates, known: np.ndarray) -> Student | None:
     """None of one seed each, where nothing is known of the spread over seeds."""
-    seeds = list(replicates.seeds.values())
+    seeds = [s for s in replicates.seeds.values() if s.factor]
     if all(s.count == 1 for s in seeds):
         return None
     # What each seed finds hard in these images is in the draws, and the whole of it in the spread over seeds.

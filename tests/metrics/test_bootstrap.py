@@ -131,8 +131,17 @@ def test_a_single_run_beside_several_seeds_takes_their_variance():
         Replicates(draws, {"b": Seeds(1.0, 1, np.nan, np.nan)}),
     )
     low, high = bootstrap.interval(several - one)
-    # Variance 1/4 + 1, degrees of freedom 3 (1/4 + 1)^2 / (1/16 + 1).
-    assert high == pytest.approx(np.sqrt(1.25) * 2.76, rel=0.1) and low == pytest.approx(-high, rel=0.15)
+    # Variance 1/4 + 1, of which all is known by 3 degrees of freedom.
+    assert high == pytest.approx(np.sqrt(1.25) * 3.182, rel=1e-3) and low == pytest.approx(-high)
+
+
+def test_of_different_numbers_of_seeds_the_fewer_decide_the_degrees_of_freedom():
+    draws = np.zeros(1000)
+    five, three = (Replicates(draws, {str(n): Seeds(1.0, n, 1.0, 0.0)}) for n in (5, 3))
+    assert bootstrap.interval(five - three)[1] == pytest.approx(np.sqrt(1 / 5 + 1 / 3) * 4.303, rel=1e-3)
+    # A model that has left the difference does not count.
+    other = Replicates(draws, {"other": Seeds(1.0, 5, 1.0, 0.0)})
+    assert bootstrap.interval((five - three) - (other - three)) == bootstrap.interval(five - other)
 
 
 @pytest.mark.parametrize("freedom", [2, 4, np.inf])

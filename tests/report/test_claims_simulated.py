@@ -53,6 +53,32 @@ def test_a_true_null_is_supported_in_at_most_2_5_percent_where_spreads_differ(ot
     assert above <= 0.03 * 4000
 
 
+# Of three, five or ten trainings against three, and of one that is given the others' spread.
+@pytest.mark.parametrize("counts", [(3, 3), (5, 3), (3, 5), (10, 3), (1, 3), (5, 1)])
+@pytest.mark.parametrize("spreads", [(1.0, 1.0), (1.0, 0.35), (0.35, 1.0)])
+@pytest.mark.parametrize("by_images", [0.0, 0.1, 0.4])
+def test_a_true_null_is_above_zero_in_at_most_2_5_percent_whatever_the_numbers_of_seeds(
+    counts, spreads, by_images
+):
+    if 1 in counts and spreads[0] != spreads[1]:
+        pytest.skip("who has one seed is taken to spread as the other does")
+    trials = 4000
+    rng = np.random.default_rng([*counts, int(100 * spreads[1]), int(100 * by_images)])
+    above = 0
+    for _ in range(trials):
+        sides = [rng.standard_normal(count) * spread for count, spread in zip(counts, spreads, strict=True)]
+        seeds = [
+            bootstrap.Seeds(
+                factor, len(side), float(side.var(ddof=1)) if len(side) > 1 else float("nan"), 0.0
+            )
+            for factor, side in zip((1.0, -1.0), sides, strict=True)
+        ]
+        center = sides[0].mean() - sides[1].mean() + by_images * rng.standard_normal()
+        above += bootstrap.Student.of(center, by_images**2, seeds).interval()[0] > 0
+    # Two standard errors of so many trials.
+    assert above <= 0.03 * trials
+
+
 @pytest.mark.parametrize("margin", [0.3, 1.0])
 def test_a_gain_as_large_as_the_margin_is_called_none_in_at_most_2_5_percent(margin):
     intervals = [bootstrap.interval(difference(number, margin, 0.1)) for number in range(TRIALS)]

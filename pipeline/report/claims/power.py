@@ -70,10 +70,12 @@ class _Parts:
     def of(cls, evidence: Evidence) -> "_Parts":
         draws = evidence.replicates.draws[~np.isnan(evidence.replicates.draws)]
         models = [seeds for seeds in evidence.replicates.seeds.values() if seeds.factor]
-        known = [seeds.variance for seeds in models if seeds.count > 1]
+        several = [seeds for seeds in models if seeds.count > 1]
+        known = [seeds.variance for seeds in several]
         typical = float(np.mean(known)) if known else ASSUMED_SPREAD**2
+        by_images = float(np.mean([seeds.by_images for seeds in several])) if several else 0.0
         # What the seeds' own noise on these images has added to the draws falls with more of them.
-        noise = sum(s.factor**2 * s.by_images / s.count for s in models if s.count > 1)
+        noise = sum(s.factor**2 / s.count * (s.by_images if s.count > 1 else by_images) for s in models)
         images = max(float(draws.var()) - noise, 0.0) if len(draws) else math.nan
         seeds = tuple(s.factor**2 * (s.variance if s.count > 1 else typical) for s in models)
         return cls(evidence.effect, images, seeds, not known)
