@@ -46,7 +46,11 @@ def _stages(params: Params) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _item(run: Run, params: Params) -> str:
     """The kind of a run, and its place in that kind's matrix."""
+    more = "_more" if run.seed in params.more_seeds else ""
     if run.radius is None:
-        return f"baseline@{run.dataset}-{run.configuration}-{run.seed}"
-    kind = "ablation" if run.ablation else "sweep" if run.dataset in params.radius_sweep else "radius"
+        return f"baseline{more}@{run.dataset}-{run.configuration}-{run.seed}"
+    if run.ablation:
+        kind = "ablation_once" if run.ablation in params.ablations_once else "ablation"
+    else:
+        kind = "guided_more" if more else "sweep" if run.dataset in params.radius_sweep else "radius"
     return f"{kind}@{run.dataset}-{run.ablation or run.model}-{run.radius}-{run.seed}"

@@ -252,6 +252,7 @@ class Params(Group):
     radius: Radius
     radii: tuple[Radius, Radius, Radius]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    more_seeds: list[Seed]
     datasets: list[DatasetName]
     labels_only: list[DatasetName]
     radius_sweep: list[DatasetName]
@@ -259,6 +260,7 @@ class Params(Group):
     baselines: Annotated[list[BaselineName], Field(min_length=1)]
     guided: GuidedName
     ablations: list[AblationName]
+    ablations_once: list[AblationName]
     ablation_datasets: list[DatasetName]
     checkpoints: list[Checkpoint]
     predictions: list[Predictions]
@@ -278,14 +280,15 @@ class Params(Group):
 
     @model_validator(mode="after")
     def _lists_agree(self) -> Self:
-        lists = "seeds datasets labels_only radius_sweep radius_only baselines ablations ablation_datasets"
-        for key in lists.split():
+        lists = "seeds more_seeds datasets labels_only radius_sweep radius_only baselines ablations ablations_once "
+        for key in (lists + "ablation_datasets").split():
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")
-        both = set(self.radius_sweep) & set(self.radius_only)
-        if both:
-            raise ValueError(f"radius_sweep and radius_only both name {sorted(both)}; keep each in one list")
+        apart = ("radius_sweep", "radius_only"), ("seeds", "more_seeds"), ("ablations", "ablations_once")
+        for one, other in apart:
+            if both := set(getattr(self, one)) & set(getattr(self, other)):
+                raise ValueError(f"{one} and {other} both name {sorted(both)}; keep each in one list")
         if set(self.datasets) != set(self.radius_sweep) | set(self.radius_only):
             raise ValueError(
                 f"datasets: {self.datasets} must be exactly what radius_sweep {self.radius_sweep} and "
@@ -314,16 +317,18 @@ class Params(Group):
             names += [(file.dataset, file.name) for file in files]
             if len(set(names)) != len(names) or any(_TRAINED.fullmatch(name) for _, name in names):
                 raise ValueError(f"{key}: two runs have one name; give each file another")
-        if self.ablations and not self.ablation_datasets:
-            raise ValueError(
-                f"ablations: {self.ablations} run on the datasets of ablation_datasets, which names none"
-            )
-        if self.ablations and (left_out := set(self.ablation_datasets) - set(self.datasets)):
-            raise ValueError(f"ablation_datasets: {sorted(left_out)} must stand in datasets too")
-        for ablation in self.ablations:
-            if self.is_guided_itself(ablation):
-                keys = "guidance.apply, loss.reduction and model.small.modules"
-                raise ValueError(f"ablations: {ablation} is {self.guided} itself: see {keys}")
+        for key in ("ablations", "ablations_once"):
+            ablations = getattr(self, key)
+            if ablations and not self.ablation_datasets:
+                raise ValueError(
+                    f"{key}: {ablations} run on the datasets of ablation_datasets, which names none"
+                )
+            if ablations and (left_out := set(self.ablation_datasets) - set(self.datasets)):
+                raise ValueError(f"ablation_datasets: {sorted(left_out)} must stand in datasets too")
+            for ablation in ablations:
+                if self.is_guided_itself(ablation):
+                    keys = "guidance.apply, loss.reduction and model.small.modules"
+                    raise ValueError(f"{key}: {ablation} is {self.guided} itself: see {keys}")
         backbone = NETWORKS[self.guided].backbone
         if backbone not in self.baselines:
             raise ValueError(f"baselines: must name {backbone}, against which {self.guided} is measured")
@@ -359,6 +364,12 @@ class Params(Group):
         if changed.reduction == self.loss.reduction or changed.apply == applied:
             return True
         return one and (applied, changed.apply) == ("last_module", "every_module")
+
+    def ablations_of(self, seed: int) -> list[str]:
+        """The ablations that are trained from a seed."""
+        if seed not in self.seeds:
+            return []
+        return [*self.ablations, *(self.ablations_once if seed == self.seeds[0] else ())]
 
     def radii_on(self, dataset: str) -> list[int | float]:
         """The radii at which the guided network is trained on a dataset."""

@@ -23,7 +23,7 @@ def table(results: Results, rates: dict[str, float]) -> str:
             f"never ({need.reach:.0%})" if need.new_images is None and need.reach < POWER else need.new_images
         )
         cells = [claim.number, claim.part, claim.dataset, claim.words, claim.seeds, new, need.these_images]
-        hours = [f"{value:,.1f}" for value in plan.hours.values()]
+        hours = ["-" if plan.trainings is None else f"{value:,.1f}" for value in plan.hours.values()]
         row = [*cells, plan.trainings, *hours]
         assumed = " *" if need.assumed else ""
         rows.append([f"more than {MOST_SEEDS}" if cell is None else str(cell) for cell in row])

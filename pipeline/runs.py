@@ -224,16 +224,15 @@ def _load(model: type[_Model], path: Path, remedy: str) -> _Model:
 def named_by(params: Params) -> Iterator[Run]:
     """Every run that the parameters name, in the order of the report."""
     for dataset in params.measured:
-        for seed in params.seeds if dataset in params.datasets else ():
+        for seed in (*params.seeds, *params.more_seeds) if dataset in params.datasets else ():
             for model in params.baselines:
                 network, size = sized(model)
                 yield Run(dataset=dataset, model=network, radius=None, seed=seed, ablation=None, input=size)
             guided, radius = params.guided, params.radius
-            for each in params.radii_on(dataset):
+            for each in params.radii_on(dataset) if seed in params.seeds else [radius]:
                 yield Run(dataset=dataset, model=guided, radius=each, seed=seed, ablation=None)
-            if dataset in params.ablation_datasets:
-                for ablation in params.ablations:
-                    yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
+            for ablation in params.ablations_of(seed) if dataset in params.ablation_datasets else ():
+                yield Run(dataset=dataset, model=guided, radius=radius, seed=seed, ablation=ablation)
         elsewhere: list[Checkpoint | Predictions] = [*params.checkpoints, *params.predictions]
         for given in elsewhere:
             if given.dataset == dataset:

@@ -26,6 +26,7 @@ PREDICTIONS = {"name": "p", "dataset": "mpii", "box": "label", "model": "none", 
 PLACES = {
     "radius": lambda text: {"radius": text},
     "seeds": lambda text: {"seeds": [text]},
+    "more_seeds": lambda text: {"more_seeds": [text]},
     "radii": lambda text: {"radii": [3, 5, text]},
     "datasets": lambda text: {"datasets": ["mpii", text]},
     "labels_only": lambda text: {"labels_only": [text]},
@@ -35,6 +36,7 @@ PLACES = {
     "baselines": lambda text: {"baselines": ["hrnet_small", text]},
     "guided": lambda text: {"guided": text},
     "ablations": lambda text: {"ablations": [text]},
+    "ablations_once": lambda text: {"ablations_once": [text]},
     "checkpoints": lambda text: {"checkpoints": [CHECKPOINT | {"name": text}]},
     "checkpoints.0.dataset": lambda text: {"checkpoints": [CHECKPOINT | {"dataset": text}]},
     "checkpoints.0.model": lambda text: {"checkpoints": [CHECKPOINT | {"model": text}]},
@@ -156,6 +158,7 @@ def test_what_dvc_reads_before_any_stage_is_checked_before_dvc(tmp_path, text, m
 def test_every_stage_of_a_matrix_has_its_arguments(tmp_path, profile, radius):
     text = profiles.merged(profile, ROOT / "profiles").replace("radius: 5\n", f"radius: {radius}\n")
     raw = yaml.safe_load(text) | {"seeds": [0, 3], "ablations": ["no_seg_loss", "no_attention"]}
+    raw |= {"more_seeds": [4], "ablations_once": ["stage_input", "summed_losses"]}
     raw["baselines"] = [*raw["baselines"], "hrnet_w48-256x256"]
     file = "weights/my w.pth"
     raw["checkpoints"] = [{"name": "w", "dataset": raw["datasets"][0], "model": "hrnet_w32", "file": file}]

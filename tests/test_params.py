@@ -38,6 +38,9 @@ def changed(tmp_path):
         ("radii", [3, 5.0, 9], r"radii\.1: write 5 and not 5\.0"),
         ("seeds", [], "seeds: "),
         ("seeds", [0, 0], "seeds: .*twice"),
+        ("more_seeds", [3, 3], "more_seeds: .*twice"),
+        ("more_seeds", [3, 0], r"seeds and more_seeds both name \[0\]"),
+        ("ablations_once", ["every_module"], "ablations_once: every_module is sg_hrnet_small itself"),
         ("datasets", ["mpii"], r"datasets: \['mpii'\] must be exactly"),
         ("datasets", ["mpii", "aic"], r"datasets\.1: 'aic' is none of mpii, coco, lspet$"),
         ("radius_only", ["mpii", "coco"], "radius_sweep and radius_only both name"),
@@ -228,6 +231,24 @@ def test_ablations_run_on_the_datasets_that_are_named(tmp_path):
     ]
 
 
+def test_more_seeds_are_the_first_questions_alone_and_some_ablations_have_one(tmp_path):
+    """Paper's first question: the guided network at `radius` against networks without guidance."""
+    lists = {"ablations": ["no_seg_loss"], "ablations_once": ["no_attention"], "more_seeds": [3]}
+    p = params.load(write_params(tmp_path / "params.yaml", lists | {"seeds": [1, 2]}))
+    named = [run for run in named_by(p) if run.dataset == "mpii"]
+    seeds = {}
+    for run in named:
+        seeds.setdefault(run.configuration, []).append(run.seed)
+    guided = "sg_hrnet_small-r{}".format
+    assert seeds == {
+        "hrnet_small": [1, 2, 3], guided(3): [1, 2], guided(5): [1, 2, 3], guided(9): [1, 2],
+        "no_seg_loss-r5": [1, 2], "no_attention-r5": [1],
+    }  # fmt: skip
+    both = lists | {"ablations_once": ["no_attention", "no_seg_loss"]}
+    with pytest.raises(params.ParamsError, match=r"ablations and ablations_once both name \['no_seg_loss'\]"):
+        params.load(write_params(tmp_path / "params.yaml", both))
+
+
 def test_comments_name_every_network_and_ablation():
     lines = (ROOT / "profiles" / "demo.yaml").read_text().splitlines()
     words = {word for line in lines if line.startswith("#") for word in line.split()}
@@ -249,9 +270,11 @@ def test_dvc_trains_and_evaluates_exactly_the_runs_that_the_parameters_name(tmp_
     text = (
         profiles.merged(profile, ROOT / "profiles")
         .replace("radius: 5\n", f"radius: {radius}\n")
-        .replace("seeds: [0]", "seeds: [0, 1]")
+        .replace("\nseeds: [0]", "\nseeds: [0, 1]")
     )
     text = text.replace("ablations: []", "ablations: [no_seg_loss, no_attention]")
+    text = text.replace("more_seeds: []", "more_seeds: [7, 8]")
+    text = text.replace("ablations_once: []", "ablations_once: [summed_losses]")
     (tmp_path / "params.yaml").write_text(text)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     stages = list(stages_of(tmp_path))

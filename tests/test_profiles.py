@@ -63,6 +63,8 @@ CHANGES = {
         "radius_sweep": ["lspet"],
         "radius_only": [],
         "ablations": ["bilinear_hrnet", "no_seg_loss"],
+        "ablations_once": ["no_attention", "fixed_weights", "stage_input", "stage_output", "summed_losses"],
+        "more_seeds": [3, 4],
         "ablation_datasets": ["lspet"],
         "data.source": "official",
         "augment.rotation_std": 45,
@@ -125,17 +127,15 @@ def test_a_profile_has_the_demos_values_but_for_those_it_names(name):
     assert name == "demo" or own == CHANGES[name]
 
 
-def test_lspet_small_trains_six_networks_from_three_seeds_each(tmp_path):
+def test_lspet_small_has_five_seeds_of_the_first_question_and_one_of_further_ablations(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(profiles.merged("lspet-small", FOLDER))
     named = [run.configuration for run in runs.named_by(params.load(path))]
-    assert {name: named.count(name) for name in named} == dict.fromkeys(
-        (
-            "hrnet_small", "sg_hrnet_small-r1.5", "sg_hrnet_small-r2.5", "sg_hrnet_small-r4.5",
-            "bilinear_hrnet-r2.5", "no_seg_loss-r2.5",
-        ),
-        3,
-    )  # fmt: skip
+    assert {name: named.count(name) for name in named} == {
+        "hrnet_small": 5, "sg_hrnet_small-r2.5": 5, "sg_hrnet_small-r1.5": 3, "sg_hrnet_small-r4.5": 3,
+        "bilinear_hrnet-r2.5": 3, "no_seg_loss-r2.5": 3, "no_attention-r2.5": 1, "fixed_weights-r2.5": 1,
+        "stage_input-r2.5": 1, "stage_output-r2.5": 1, "summed_losses-r2.5": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

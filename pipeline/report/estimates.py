@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from pipeline.metrics import bootstrap
 
+# Of each side: with fewer, one training's luck decides.
+SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Estimate:

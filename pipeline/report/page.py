@@ -194,7 +194,7 @@ def _headlines(results: Results) -> list[dict[str, Any]]:
                     "unlearned": unlearned(results, pair, box),
                     "gain": values[0] - values[1],
                     "these": (values[0] - values[1]).on_these_images,
-                    "seeds": len(pair[0].runs),
+                    "seeds": min(len(group.runs) for group in pair),
                     "full_size": pair[0].full_size,
                 }
             )

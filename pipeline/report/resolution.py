@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pipeline.report.alike import differing
-from pipeline.report.results import Estimate, Results
+from pipeline.report.estimates import SEEDS
+from pipeline.report.results import Estimate, Group, Results
 from pipeline.report.tables.forms import Cell, csv_text, fixed
 from pipeline.report.tables.rows import data_name, method, words
 
@@ -15,7 +16,8 @@ from pipeline.report.tables.rows import data_name, method, words
 class Reach:
     """The 95% interval of a row's main number, or of the difference of two rows (other) on the same people.
 
-    estimate: None of two rows of unequal runs, for the reason `refused`.
+    estimate: None of two rows of unequal runs, for the reason `refused`. seeds: the fewer of a pair's, None of what was
+    not trained here.
     """
 
     data: str
@@ -26,6 +28,7 @@ class Reach:
     people: int
     images: int
     estimate: Estimate | None
+    seeds: int | None
     refused: str = ""
 
     @property
@@ -46,9 +49,9 @@ class Resolution:
     @property
     def sentence(self) -> str:
         """What the page says of it."""
-        one = _range([reach.half_width for reach in self.rows])
+        one = _range(_widths(self.rows))
         said = f"{self.data}: the 95% interval of one row's {self.points} reaches {one} points to either side"
-        compared = [pair.half_width for pair in self.pairs if not pair.refused]
+        compared = _widths([pair for pair in self.pairs if not pair.refused])
         if not compared:
             return f"{said}. No two rows are comparable. {self.pairs[0].refused}"
         return (
@@ -69,7 +72,8 @@ def make(results: Results) -> list[Resolution]:
                 continue
             first = known[0][0].first
             rows = [
-                Reach(data_name(g), box, main, method(g), "", first.people, first.images, e) for g, e in known
+                Reach(data_name(g), box, main, method(g), "", first.people, first.images, e, _seeds(g))
+                for g, e in known
             ]
             pairs = [
                 _pair(a, b, ours - theirs, differing((one, other)))
@@ -82,14 +86,26 @@ def make(results: Results) -> list[Resolution]:
     return resolutions
 
 
+def _seeds(group: Group) -> int | None:
+    """Of a network trained here."""
+    return None if group.run.seed is None else len(group.runs)
+
+
 def _pair(a: Reach, b: Reach, difference: Estimate, refused: str) -> Reach:
-    return replace(a, other=b.row, estimate=None if refused else difference, refused=refused)
+    seeds = min((each.seeds for each in (a, b) if each.seeds is not None), default=None)
+    return replace(a, other=b.row, estimate=None if refused else difference, seeds=seeds, refused=refused)
+
+
+def _widths(reaches: Sequence[Reach]) -> list[float]:
+    """Half widths; where several trainings are behind some, without those of one or two, whose are of another kind."""
+    enough = [reach for reach in reaches if reach.seeds is None or reach.seeds >= SEEDS]
+    return [reach.half_width for reach in (enough or reaches)]
 
 
 def to_csv(resolutions: Sequence[Resolution]) -> str:
     """A line for each row and each pair; a header alone where nothing was measured on real people in full."""
     columns = (
-        "data", "box", "metric", "row", "other", "people", "images", "value", "low", "high", "half_width",
+        "data", "box", "metric", "row", "other", "people", "images", "seeds", "value", "low", "high", "half_width",
         "low_these_images", "high_these_images", "note",
     )  # fmt: skip
     lines: list[dict[str, Cell]] = []
@@ -105,6 +121,7 @@ def to_csv(resolutions: Sequence[Resolution]) -> str:
                     "other": reach.other,
                     "people": reach.people,
                     "images": reach.images,
+                    "seeds": reach.seeds,
                     "value": value,
                     "low": low,
                     "high": high,

@@ -48,6 +48,12 @@ class Group:
     def dataset(self) -> str:
         return self.run.dataset
 
+    def shared_with(self, other: "Group") -> "Group":
+        """The same row from those seeds alone that another has too."""
+        rows = zip(self.evaluations, self.folders, strict=True)
+        seeds = {run.seed for run in other.runs}
+        return Group(*zip(*(row for row in rows if row[0].record.run.seed in seeds), strict=True))
+
     @property
     def metric(self) -> Metric:
         return DATASETS[self.dataset].METRIC

@@ -196,6 +196,26 @@ def test_ablations_feed_their_claims(results):
     assert _by(found, 12, "AUROC").verdict == _by(found, 14, "on the person").verdict == "supported"
 
 
+def test_what_is_told_seed_by_seed_takes_the_seeds_that_both_sides_have(results):
+    once = ["no_seg_loss", "fixed_weights"]
+    lists = {"seeds": [0, 1, 2], "more_seeds": [3, 4], "ablations": ["stage_input"], "ablations_once": once}
+    made = results(
+        source="official", full_size=True, **PAPER | lists | {"datasets": ["mpii"], "radius_only": []}
+    )
+    found = claims.judge(made)
+    assert _by(found, 1).seeds == 5 and len(_by(found, 1).runs.split()) == 10
+    # The sweep has the first seeds alone, but for the radius that everything has.
+    assert _by(found, 7).seeds == 3 and len(_by(found, 7).runs.split()) == 11
+    for claim in (_by(found, 11, "similar speed"), _by(found, 12, "faster")):
+        assert claim.verdict == "preliminary" and claim.runs.split()[0] == "mpii/sg_hrnet_w32-r5-s0"
+        assert len(claim.runs.split()) == 2 and claim.difference is not None
+        assert claim.difference == pytest.approx((claim.against or 0) - (claim.measured or 0))
+        moved = "no_seg_loss" if claim.number == 12 else "fixed_weights"
+        assert f"of each side: move `{moved}` from `ablations_once` to `ablations`." in claim.note
+    accuracy = _by(found, 12, "IoU")
+    assert accuracy.verdict == "preliminary" and len(accuracy.runs.split()) == 6
+
+
 def test_on_another_dataset_no_part_is_named_after_the_papers(results):
     lists = {"datasets": ["mpii", "lspet"], "radius_sweep": ["mpii", "lspet"], "radius_only": []}
     found = claims.judge(results(**PAPER | lists))

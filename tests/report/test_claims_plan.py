@@ -1,6 +1,7 @@
 """The plan: seeds that decide a claim, and what they cost."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pipeline.metrics.bootstrap import Replicates, Seeds, Student
 from pipeline.report import claims
 from pipeline.report.claims import effort
 from pipeline.report.claims.power import MOST_SEEDS, Evidence, Need, need
+from pipeline.report.claims.rules import Verdict
 from pipeline.report.results import Results
 from tests.report.synthetic import PAPER
 
@@ -92,6 +94,22 @@ def test_the_plan_counts_trainings_and_their_hours_at_a_measured_rate(tmp_path, 
     (tmp_path / "benchmarks" / "results" / "training-a-cpu.json").write_text("[]")
     with pytest.raises(ValueError, match=r"training-a-cpu\.json"):
         effort.measured_rates(made)
+
+
+def test_a_side_that_has_more_seeds_needs_fewer_further_ones(results):
+    lists = {"seeds": [0, 1], "more_seeds": [2, 3], "ablations": ["no_seg_loss"], "datasets": ["mpii"]}
+    made = results(source="official", full_size=True, **PAPER | lists | {"radius_only": []})
+    found = claims.judge(made)
+    # The second is told by the seeds that both have.
+    accuracy = next(claim for claim in found if claim.number == 9)
+    faster = next(claim for claim in found if claim.number == 12 and "faster" in claim.part)
+    assert len(faster.runs.split()) == 4
+    for claim in (accuracy, faster):
+        assert claim.configurations == ["mpii/sg_hrnet_w32-r5", "mpii/no_seg_loss-r5"]
+        evidence = (Evidence(difference(0.3, 0.0), 0.5),)
+        planned = effort.of(made, replace(claim, verdict=Verdict.INCONCLUSIVE, evidence=evidence), {})
+        seeds = planned.need.new_images
+        assert seeds and seeds > 4 and planned.trainings == (seeds - 4) + (seeds - 2)
 
 
 def test_only_rates_of_trainings_like_these_count(tmp_path, results):

@@ -179,6 +179,9 @@ def beats_ablations(results: Results, part: Part, claim: Claim) -> list[Claim]:
         return [claim.noted(f"Without {_quoted(left)}, which `ablations` does not name.") if left else claim]
     note = "It takes all the designs that the claim speaks of"
     claim = claim.noted(f"{note}: add {_quoted(left)} to `ablations`." if left else f"{note}.")
+    if claim.verdict is rules.Verdict.PRELIMINARY and not left:
+        # No number of seeds decides it: there is no plan of them.
+        return [replace(claim, verdict=rules.Verdict.NOT_MEASURED, would_be=None, evidence=())]
     if claim.would_be:
         return [replace(claim, would_be=rules.Verdict.NOT_MEASURED)]
     return [claim.withheld(rules.Verdict.NOT_MEASURED)]

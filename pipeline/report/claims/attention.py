@@ -29,7 +29,7 @@ _MEASURES = {
     "inside": "Share of a map's sum that lies on the person: within the radius of the hull of the labelled joints.",
 }
 _AROUND = {
-    "others": "Others are near where a joint of another person whom the metric counts lies in a person's crop.",
+    "others": "Others are near where a labelled joint of another person lies in a person's crop.",
     "clutter": "Clutter is in the half of the images whose crops change most from pixel to pixel beside the person.",
 }
 
@@ -40,6 +40,7 @@ def faster(results: Results, part: Part, claim: Claim) -> list[Claim]:
     pair = _pair(results, part, claim)
     if isinstance(pair, Claim):
         return [pair]
+    pair = pair[0].shared_with(pair[1]), pair[1].shared_with(pair[0])
     ours, theirs = (_shares(group) for group in pair)
     if ours is None or theirs is None:
         return [claim.noted("history.csv holds no IoU of the maps.")]

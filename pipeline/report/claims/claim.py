@@ -215,10 +215,22 @@ def judged(
     if other:
         return claim.withheld(Verdict.NO_PROTOCOL, f"Not the paper's protocol: {', '.join(other)}.")
     if claim.seeds is not None and claim.seeds < rules.SEEDS:
-        return claim.withheld(
-            Verdict.PRELIMINARY, f"A verdict needs {rules.SEEDS} seeds of each side: add to `seeds`."
-        )
+        need = f"A verdict needs {rules.SEEDS} seeds of each side: {_ways(results, groups)}."
+        return claim.withheld(Verdict.PRELIMINARY, need)
     return claim
+
+
+def _ways(results: Results, groups: Sequence[Group]) -> str:
+    """What gives each side as many seeds as a verdict needs."""
+    params, trained = results.params, {group.run.ablation for group in groups}
+    ways = [
+        f"move `{name}` from `ablations_once` to `ablations`"
+        for name in params.ablations_once
+        if name in trained
+    ]
+    if len(params.seeds) < rules.SEEDS:
+        ways.append("add to `seeds`" + (", or move there from `more_seeds`" if params.more_seeds else ""))
+    return " and ".join(ways)
 
 
 def refused(claim: Claim, reason: str) -> Claim:

@@ -50,12 +50,13 @@ def of(results: Results, claim: Claim, rates: Mapping[str, float]) -> Effort | N
     if need is None:
         return None
     seeds = need.new_images or need.these_images
-    further = None if seeds is None else max(seeds - (claim.seeds or 0), 0)
-    people = [_people(results, name.partition("/")[0]) for name in claim.configurations]
-    images = (further or 0) * results.params.train.epochs * sum(people)
+    now = {f"{group.dataset}/{group.run.configuration}": len(group.runs) for group in results.groups}
+    further = {name: max((seeds or 0) - now[name], 0) for name in claim.configurations}
+    people = sum(_people(results, name.partition("/")[0]) * count for name, count in further.items())
+    images = results.params.train.epochs * people
     return Effort(
         need,
-        None if further is None else further * len(people),
+        None if seeds is None else sum(further.values()),
         {machine: images / rate / 3600 for machine, rate in rates.items()},
         "" if rates else command(results),
     )

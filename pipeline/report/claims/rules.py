@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from pipeline.report.estimates import SEEDS as SEEDS
+
 # "Almost free" is no number in the paper; this one, 5% more, is ours.
 ALMOST_FREE = 1.05
 # Losses of one magnitude: the larger less than so many times the smaller.
 ONE_MAGNITUDE = 10
-# Of each side: with fewer, one training's luck decides.
-SEEDS = 3
 # One-sided, of a lead; the 95% interval lies above zero where its p-value is below.
 ALPHA = 0.025
 

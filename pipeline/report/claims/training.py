@@ -28,6 +28,8 @@ def similar_speed(results: Results, part: Part, claim: Claim) -> list[Claim]:
     guided, fixed = results.guided(claim.dataset), results.ablation(claim.dataset, *part.ablations)
     if guided is None:
         return [absent(claim)]
+    if fixed is not None:
+        guided, fixed = guided.shared_with(fixed), fixed.shared_with(guided)
     speeds, falls = _speeds(guided), _falls(guided)
     if speeds is None:
         return [claim.noted("history.csv holds no rates.")]

@@ -11,6 +11,7 @@ from pipeline.metrics.pckh import PCKh
 from pipeline.networks import NETWORKS
 from pipeline.report import paper
 from pipeline.report.alike import differing
+from pipeline.report.estimates import SEEDS
 from pipeline.report.figures.style import (
     BASELINE,
     GRID,
@@ -76,12 +77,17 @@ def _changes(table: Table) -> Sketch:
     figure, axes = panels(1, 1, 1.0 + 0.4 * len(rows))
     y = np.arange(len(rows))[::-1]
     across(axes[0, 0], y, [gain for _, gain in rows])
-    labels = [f"{row.method.split(': ')[-1].split(' (')[0]}\n{row.data}" for row, _ in rows]
+    labels = [
+        f"{row.method.split(': ')[-1].split(' (')[0]}{', preliminary' if row.preliminary else ''}\n{row.data}"
+        for row, _ in rows
+    ]
     axes[0, 0].set_yticks(y, labels, fontsize=7.5)
     axes[0, 0].set_xlabel("points, against the guided network")
     refused = dict.fromkeys(row.refused for row in table.rows if row.refused)
     intervals = intervals_of([gain for _, gain in rows])
     caption = f"Each network minus the guided one, {intervals}; left of the line it is behind."
+    if any(row.preliminary for row, _ in rows):
+        caption += f" Preliminary: a side has fewer than {SEEDS} seeds; of a single one it is given the other's spread."
     return Sketch(
         table.name,
         figure,

@@ -111,14 +111,15 @@ def left_out(results: Results) -> list[str]:
             for box in DATASETS[name].METRIC.boxes
             if groups and all(results.values(group, box) is None for group in groups)
         ]
-    absent = [name for name in VARIANTS if name not in params.ablations]
+    ablations = [*params.ablations, *params.ablations_once]
+    absent = [name for name in VARIANTS if name not in ablations]
     if absent:
         missing.append(f"Ablations: add {', '.join(f'`{name}`' for name in absent)} to `ablations`.")
     missing += [
         f"Ablations on {DATASETS[name].TITLE}: add `{name}` to `ablation_datasets`."
         for name in params.datasets
-        if params.ablations and name not in params.ablation_datasets
+        if ablations and name not in params.ablation_datasets
     ]
-    if len(params.seeds) == 1:
+    if len(params.seeds) + len(params.more_seeds) == 1:
         missing.append("Spread over seeds: name more than one in `seeds`.")
     return missing

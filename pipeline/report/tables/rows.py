@@ -7,6 +7,7 @@ from pipeline.datasets import DATASETS
 from pipeline.networks import NETWORKS
 from pipeline.report import paper
 from pipeline.report.alike import differing
+from pipeline.report.estimates import SEEDS
 from pipeline.report.paper import Line
 from pipeline.report.results import Estimate, Group, Results
 
@@ -16,6 +17,7 @@ UNLEARNED = (
     "Not learned: {}. In some training left or right was found less than half as often as the other side, or less than "
     "twice as often as it was taken for it. A joint not learned counts in every mean."
 )
+PRELIMINARY = f"The difference is preliminary: a side has fewer than {SEEDS} seeds."
 WITHOUT_DETECTOR = "Not available: `evaluate.detections` names no detector's file."
 
 
@@ -25,8 +27,9 @@ class Row:
 
     model: its network, where it is one of ours. box: the kind of person box. input_size: (height, width). params: as
     a whole number. reported: the paper's values, percent; estimates: the measured ones. refused: why there is no gain
-    where the runs are unequal. unlearned: those of the estimates that say nothing (`Results.unlearned`); main: the one
-    that counts them all the same. notes: by name. settled: in what a network is not as in its own paper.
+    where the runs are unequal; preliminary: whether a side of it has fewer seeds than a verdict needs. unlearned: those
+    of the estimates that say nothing (`Results.unlearned`); main: the one that counts them all the same. notes: by
+    name. settled: in what a network is not as in its own paper.
     """
 
     method: str
@@ -46,6 +49,7 @@ class Row:
     estimates: Mapping[str, Estimate] | None = None
     gain: Estimate | None = None
     refused: str = ""
+    preliminary: bool = False
     unlearned: frozenset[str] = frozenset()
     main: str = ""
     notes: tuple[str, ...] = ()
@@ -58,6 +62,7 @@ class Row:
         known = paper.notes()
         missing = [WITHOUT_DETECTOR] if self.measured and self.estimates is None else []
         missing += [self.refused] if self.refused else []
+        missing += [PRELIMINARY] if self.preliminary else []
         if self.unlearned:
             missing.append(UNLEARNED.format(", ".join(sorted(self.unlearned))))
         return (*missing, *(known[note] for note in self.notes), *([self.settled] if self.settled else []))
@@ -189,6 +194,8 @@ def measured(
                 estimates=estimates,
                 gain=gain,
                 refused=refused,
+                preliminary=gain is not None
+                and min(len(each.runs) for each in (group, against) if each is not None) < SEEDS,
                 unlearned=results.unlearned(group, box),
                 main=main,
                 settled=settled(group.run.model, facts.params, line) if facts.params else "",
