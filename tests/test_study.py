@@ -1,14 +1,17 @@
 """A published study: its report can be made again without data, networks or pictures, byte for byte."""
 
+import base64
 import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from pipeline import params, study, tensors
+from pipeline import loader, params, photographs, study, tensors
+from pipeline.runs import Record
 from tests.conftest import ROOT, write_run
 from tests.finished import finished, write, write_lock
 from tests.project import environment
@@ -197,6 +200,37 @@ def test_published_networks_have_a_card_that_names_them(name):
     for weights in folder.glob("runs/*/*/weights.safetensors"):
         assert weights.parent.name in (folder / "MODEL_CARD.md").read_text()
         assert weights.stat().st_size <= study.LARGEST
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_pixels_are_those_of_photographs_that_may_be_published(name):
+    folder, images = ROOT / study.FOLDER / name, ROOT / study.PHOTOGRAPHS
+    committed = list(folder.glob("results/*/*/examples.npz"))
+    assert committed and not [*folder.rglob("*.jpg")]
+    for path in committed:
+        record = Record.load(folder / "runs" / path.parent.relative_to(folder / "results") / "run.json")
+        people, source = photographs.photographed(images, record)
+        crops = loader.Crops(people, photographs.Folder(images), record.used.input.size)
+        expected = np.stack([crops[0, row]["input"] for row in range(len(people))])
+        with np.load(path) as arrays:
+            np.testing.assert_array_equal(arrays["input_BHW3"], expected)
+            assert arrays["source"].tolist() == source.tolist()
+        assert all("creativecommons.org/licenses/by/2.0" in each for each in source)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_a_published_page_embeds_lies_beside_it_and_holds_pixels_alone(name):
+    reports = ROOT / study.FOLDER / name / "reports"
+    embedded = re.findall(r"data:image/(\w+);base64,([\w+/=]+)", (reports / "index.html").read_text())
+    pictures = [base64.b64decode(text) for kind, text in embedded if kind != "svg"]
+    assert {kind for kind, _ in embedded} <= {"png"}
+    assert sorted(pictures) == sorted(path.read_bytes() for path in reports.rglob("*.png"))
+    for picture in pictures:
+        kinds, place = set(), 8
+        while place < len(picture):
+            kinds.add(picture[place + 4 : place + 8])
+            place += 12 + int.from_bytes(picture[place : place + 4], "big")
+        assert kinds == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
 
 
 @pytest.mark.slow
